@@ -1,0 +1,37 @@
+# Versions of tools are fixed here and nowhere else.
+GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOFUMPT       = go run mvdan.cc/gofumpt@v0.12.0
+GORELEASER    = go run github.com/goreleaser/goreleaser/v2@v2.16.0
+
+export CGO_ENABLED = 0
+
+.PHONY: build demo test e2e faults lint generate release-check clean
+
+build: ## the binary, ./vicr
+	go build -trimpath -o vicr .
+
+demo: build ## trust, log in, pull, tag, push and pull back, against a registry of its own
+	@sh testdata/demo.sh ./vicr
+
+test: ## needs nothing but Go
+	go test ./...
+
+e2e: ## real engines and registries; needs root and what it names
+	go test -tags e2e -count=1 -timeout 15m -run '^Test' ./cmd -args -e2e
+	go vet -tags e2e ./...
+
+faults: ## kill at every numbered crash point
+	go test -tags crashpoints -count=1 -timeout 10m -run 'Crash' ./...
+
+lint:
+	$(GOLANGCI_LINT) run
+	$(GOLANGCI_LINT) fmt --diff
+
+generate: ## command pages, completions, docs/errors.md
+	go test ./cmd -run TestGenerated -update
+
+release-check:
+	$(GORELEASER) check
+
+clean:
+	rm -rf vicr dist

@@ -1,0 +1,113 @@
+package cmd
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vicr-cli/vicr/internal/harbor"
+	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/probe"
+	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/trust"
+	"github.com/vicr-cli/vicr/internal/wire"
+)
+
+// found is what trust learned about a registry's CA.
+type found struct {
+	anchor pki.Anchor
+	public bool // trusted by the system already: nothing to do
+}
+
+// findAnchor finds the one certificate that makes h trusted, in the order of
+// --ca-file, the registry's own CA download, the chain it shows.
+func (a *app) findAnchor(ctx context.Context, h ref.Host, o trustOptions) (found, error) {
+	req := pki.Request{Name: h.Name(), Want: o.fingerprint, Now: a.env.Now()}
+	var err error
+	if o.caFile != "" {
+		if req.File, err = a.readBundle(o.caFile); err != nil {
+			return found{}, err
+		}
+	}
+	if !o.offline {
+		r, err := a.look(ctx, h)
+		if err != nil {
+			return found{}, err
+		}
+		if r.Verdict == probe.Public && o.caFile == "" {
+			return found{public: true}, named(r.Chain, o.fingerprint)
+		}
+		req.Chain = r.Chain
+		if o.caFile == "" {
+			if req.Getcert, err = a.download(ctx, h, r); err != nil {
+				return found{}, err
+			}
+		}
+	}
+	anchor, err := pki.Choose(req)
+	return found{anchor: anchor}, err
+}
+
+// named says whether a fingerprint, if one was given, is that of a certificate
+// in a chain that the system trusts.
+func named(chain []*x509.Certificate, want pki.Fingerprint) error {
+	if want.IsZero() || slices.ContainsFunc(chain, want.Matches) {
+		return nil
+	}
+	return &pki.MismatchError{Want: want, Leaf: chain[0], Anchor: chain[len(chain)-1]}
+}
+
+// look asks the host what it shows, and refuses what no CA could mend.
+func (a *app) look(ctx context.Context, h ref.Host) (probe.Report, error) {
+	system, err := trust.System()
+	if err != nil {
+		return probe.Report{}, err
+	}
+	r, err := probe.Host(ctx, h, probe.Options{System: system, Now: a.env.Now, Proxy: a.proxy(), Timeout: a.flags.timeout})
+	if err != nil {
+		return r, err
+	}
+	switch r.Verdict {
+	case probe.PlainHTTP:
+		return r, &wire.Error{Op: "trust", Host: h.String(), Kind: wire.NotHTTPS, Err: errors.New("the registry speaks plain HTTP: there is no certificate to trust")}
+	case probe.WrongName, probe.CommonNameOnly, probe.Expired, probe.NotYetValid:
+		return r, r.CertErr
+	case probe.OnlyV1:
+		return r, &consentError{what: h.String() + " is a registry of the first generation, which no current client speaks"}
+	case probe.NotRegistry:
+		return r, &consentError{what: fmt.Sprintf("%s is no registry: it answers /v2/ with status %d", h, r.Status), hints: []string{"check the address and the port"}}
+	}
+	return r, nil
+}
+
+// download asks a Harbor for its CA, over a connection pinned to the very
+// certificate that the probe saw, without credentials. It returns nothing when
+// the registry has none to give: the chain may do.
+func (a *app) download(ctx context.Context, h ref.Host, r probe.Report) ([]*x509.Certificate, error) {
+	if len(r.Chain) == 0 {
+		return nil, nil
+	}
+	w := wire.Pinned(a.wireConfig(h, nil), r.Chain[0])
+	defer w.CloseIdleConnections()
+	c := harbor.NewClient(w, w.Base())
+	info, isHarbor, err := c.Detect(ctx, r.Service)
+	if err != nil || !isHarbor {
+		return nil, err
+	}
+	data, err := c.CA(ctx, info.Generation)
+	var none *harbor.NoCAError
+	var needsLogin *harbor.LoginNeededError
+	if errors.As(err, &none) || errors.As(err, &needsLogin) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	certs, err := pki.ParseBundle(data)
+	if err != nil {
+		return nil, fmt.Errorf("the CA that %s gives out: %w", h, err)
+	}
+	return certs, nil
+}

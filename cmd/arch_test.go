@@ -1,0 +1,70 @@
+package cmd
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/vicr-cli/vicr"
+
+// mayImport is the house: what each package may import of ours. An arrow that
+// is not here fails; a new one changes this table and says why in its commit.
+var mayImport = map[string]string{
+	"":                    "cmd",
+	"cmd":                 "*",
+	"internal/ref":        "",
+	"internal/pki":        "",
+	"internal/atomicfile": "",
+	"internal/change":     "internal/atomicfile",
+	"internal/machine":    "",
+	"internal/wire":       "internal/ref internal/pki",
+	"internal/auth":       "internal/ref internal/atomicfile internal/wire",
+	"internal/probe":      "internal/ref internal/pki internal/wire",
+	"internal/harbor":     "internal/ref",
+	"internal/trust":      "internal/ref internal/pki internal/change internal/machine",
+	"internal/registry":   "internal/ref internal/wire internal/transfer",
+	"internal/store":      "internal/ref internal/atomicfile internal/transfer",
+	// A save stream has to be read in one pass, so its layers wait in scratch files.
+	"internal/engine":   "internal/ref internal/transfer internal/atomicfile",
+	"internal/transfer": "",
+	"internal/sandbox":  "internal/atomicfile",
+	"internal/testkit":  "*",
+	// The contract of Source and Sink as a suite, for tests of the rooms that fit them.
+	"internal/transfer/transfertest": "internal/transfer",
+}
+
+func TestImportsFollowTheHouse(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for l := range strings.Lines(string(out)) {
+		f := strings.Fields(l)
+		pkg := strings.TrimPrefix(strings.TrimPrefix(f[0], module), "/")
+		allowed, ok := mayImport[pkg]
+		if !ok {
+			t.Errorf("%s is no room of the house", pkg)
+			continue
+		}
+		seen++
+		for _, imp := range f[1:] {
+			own, ours := strings.CutPrefix(imp, module+"/")
+			if !ours {
+				continue
+			}
+			if own == "internal/testkit" || own == "internal/transfer/transfertest" {
+				t.Errorf("%s is not a test and imports %s", pkg, own)
+			}
+			if allowed != "*" && !slices.Contains(strings.Fields(allowed), own) {
+				t.Errorf("%s must not import %s", pkg, own)
+			}
+		}
+	}
+	if seen != len(mayImport) {
+		t.Errorf("the table has %d rooms, the house %d", len(mayImport), seen)
+	}
+}

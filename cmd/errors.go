@@ -1,0 +1,264 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/fatih/color"
+
+	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/harbor"
+	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/registry"
+	"github.com/vicr-cli/vicr/internal/store"
+	"github.com/vicr-cli/vicr/internal/transfer"
+	"github.com/vicr-cli/vicr/internal/trust"
+	"github.com/vicr-cli/vicr/internal/wire"
+)
+
+// The exit codes. docs/errors.md is made from this table.
+const (
+	codeDone        = 0
+	codeFailed      = 1
+	codeUsage       = 2
+	codeUntrusted   = 3
+	codeDenied      = 4
+	codeNotFound    = 5
+	codeNetwork     = 6
+	codeWrongBytes  = 7
+	codeRefused     = 8
+	codeRolledBack  = 9
+	codeIncomplete  = 10
+	codePartly      = 11
+	codeInterrupted = 130
+	codeTerminated  = 143
+)
+
+var codeMeaning = []struct {
+	code    int
+	meaning string
+}{
+	{codeDone, "done"},
+	{codeFailed, "failed; also permission, disk, lock"},
+	{codeUsage, "wrong usage or bad input, nothing touched"},
+	{codeUntrusted, "the registry is not trusted, or trust was refused"},
+	{codeDenied, "not logged in, or denied"},
+	{codeNotFound, "no such image or project"},
+	{codeNetwork, "network or registry failed after retries"},
+	{codeWrongBytes, "wrong bytes"},
+	{codeRefused, "refused by policy"},
+	{codeRolledBack, "failed and rolled back"},
+	{codeIncomplete, "roll-back incomplete; files and commands are named"},
+	{codePartly, "some of several failed, or the part that needs root was declined"},
+	{codeInterrupted, "interrupted after cleaning up"},
+	{codeTerminated, "terminated after cleaning up"},
+}
+
+// A usageError is bad input. Nothing was touched.
+type usageError struct{ text, hint string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error {
+	return &usageError{text: fmt.Sprintf(format, args...)}
+}
+
+// A consentError says that nobody agreed to a change.
+type consentError struct {
+	what  string
+	hints []string
+}
+
+func (e *consentError) Error() string { return e.what }
+
+// A partlyError says that some of several arguments failed.
+type partlyError struct {
+	failed, of int
+	declined   bool
+	hint       string
+}
+
+func (e *partlyError) Error() string {
+	if e.declined {
+		return "the part that needs root was not done"
+	}
+	return fmt.Sprintf("%d of %d failed", e.failed, e.of)
+}
+
+// A delegatedError is the exit code of a vicr that ran with other rights and
+// has said itself what went wrong.
+type delegatedError struct{ code int }
+
+func (e *delegatedError) Error() string { return "the part with other rights was not done" }
+
+// A hostError says which host an error is about, for hints that can be typed.
+type hostError struct {
+	host ref.Host
+	err  error
+}
+
+func (e *hostError) Error() string { return e.err.Error() }
+func (e *hostError) Unwrap() error { return e.err }
+
+func aboutHost(h ref.Host, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &hostError{h, err}
+}
+
+// A rule turns one kind of error into an exit code and hints.
+type rule struct {
+	code  int
+	when  string // for docs/errors.md
+	try   string // for docs/errors.md: what the hint says, HOST standing for the registry
+	match func(error) bool
+	hints func(err error, host string) []string // nil: try is the hint
+}
+
+// rules are asked in order; the first that matches decides.
+var rules = []rule{
+	{code: codeInterrupted, when: "Ctrl-C", match: isSignal(syscall.SIGINT)},
+	{code: codeTerminated, when: "the process was told to end", match: isSignal(syscall.SIGTERM)},
+	{code: codePartly, when: "several arguments, and only some failed; each has its own error line", match: is[*partlyError], hints: partlyHints},
+	{code: codeIncomplete, when: "a change failed and so did taking it back", match: is[*change.RollbackError], hints: rollbackHints},
+	{
+		code: codeRolledBack, when: "a change failed, or its proof did, and everything was put back", match: is[*change.RolledBackError],
+		try: "the machine is as it was before; nothing needs to be cleaned up",
+	},
+	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, hints: usageHints},
+	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], hints: consentHints},
+	{
+		code: codeUntrusted, when: "the fingerprint given is not that of the registry", match: is[*pki.MismatchError],
+		try: "ask the administrator of the registry for the fingerprint again; if it stays different, somebody may be in between",
+	},
+	{
+		code: codeRefused, when: "a CA file holds a private key", match: wraps(pki.ErrPrivateKey),
+		try: "ask for the certificate alone; whoever has this file can pose as the registry",
+	},
+	{code: codeUntrusted, when: "the registry's certificate does not verify", match: is[*pki.CertError], hints: certHints},
+	{code: codeUntrusted, when: "TLS with the registry failed", match: isKind(wire.TLS), try: "vicr trust HOST"},
+	{
+		code: codeUntrusted, when: "the registry speaks plain HTTP", match: isKind(wire.NotHTTPS),
+		try: "--plain-http lets this command speak it; everyone on the way can read and change what is moved",
+	},
+	{
+		code: codeUntrusted, when: "the registry has no CA to download", match: is[*harbor.NoCAError],
+		try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE",
+	},
+	{code: codeRefused, when: "the registry sends logins to another host", match: is[*auth.RealmError], hints: realmHints},
+	{
+		code: codeRefused, when: "a password would travel in clear", match: is[*auth.ClearTextError],
+		try: "vicr login HOST --plain-http --allow-insecure-credentials, if everyone on the way may read the password",
+	},
+	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy)},
+	{code: codeDenied, when: "user name or password refused, or no permission", match: is[*auth.DeniedError], try: "vicr login HOST"},
+	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), hints: notFoundHints},
+	{
+		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],
+		try: "run it again; if it stays, the registry or something on the way changes what it sends",
+	},
+	{code: codeWrongBytes, when: "a manifest is not what the specs allow", match: is[*transfer.ManifestError]},
+	{code: codeDenied, when: "the registry refuses what this user asks", match: isDenied, try: "vicr login HOST, as a user who may do this"},
+	{code: codeNetwork, when: "the registry answers with an error", match: is[*registry.Error]},
+	{code: codeNetwork, when: "the registry's answer makes no sense", match: any3[*auth.AnswerError, *registry.PagingError, *harbor.AnswerError]},
+	{
+		code: codeNetwork, when: "the registry cannot be reached, or is silent", match: is[*wire.Error],
+		try: "check the address and the network: curl -v https://HOST/v2/",
+	},
+	{
+		code: codeFailed, when: "the Docker engine is configured and does not answer", match: is[*engine.UnavailableError],
+		try: "start the engine, or leave it aside with --to store, --from store or --in store",
+	},
+	{code: codeFailed, when: "the Docker engine refused an image, or gave one that cannot be read", match: any3[*engine.LoadError, *engine.SaveError, *engine.ResponseError]},
+	{code: codeFailed, when: "the docker context in use cannot be read", match: is[*engine.ContextError], try: "docker context ls"},
+	{code: codeFailed, when: "another vicr or docker holds a lock", match: is[*atomicfile.LockedError], try: "wait for it to end, then run this again"},
+	{code: codeRefused, when: "a journal or a store could have been written by somebody else", match: any3[*change.UnsafeError, *store.UnsafeError, *store.UnsafeError]},
+	{code: codeFailed, when: "a folder is no OCI layout", match: is[*store.LayoutError]},
+	{code: codeFailed, when: "a credential helper failed", match: is[*auth.HelperError]},
+	{
+		code: codeFailed, when: "docker's config.json cannot be read", match: is[*auth.ConfigError],
+		try: "mend the file or move it away; vicr leaves it as it is",
+	},
+	{code: codeFailed, when: "no permission", match: wraps(syscall.EACCES)},
+	{code: codeFailed, when: "the disk is full", match: wraps(syscall.ENOSPC), try: "make room, then run this again: what was fetched is kept"},
+	{code: codeFailed, when: "anything else", match: func(error) bool { return true }},
+}
+
+func is[T error](err error) bool {
+	var t T
+	return errors.As(err, &t)
+}
+
+func any3[A, B, C error](err error) bool { return is[A](err) || is[B](err) || is[C](err) }
+
+func wraps(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func isKind(k wire.Kind) func(error) bool {
+	return func(err error) bool {
+		var w *wire.Error
+		return errors.As(err, &w) && w.Kind == k
+	}
+}
+
+func isSignal(sig syscall.Signal) func(error) bool {
+	return func(err error) bool {
+		var s errSignal
+		return errors.As(err, &s) && s.sig == sig
+	}
+}
+
+func isUsage(err error) bool {
+	return is[*usageError](err) || is[*ref.Error](err) || is[*pki.FingerprintError](err) ||
+		is[*pki.BundleError](err) || is[*trust.UnknownToolError](err) ||
+		is[*auth.InputError](err) || is[*store.AmbiguousError](err)
+}
+
+func isDenied(err error) bool {
+	var r *registry.Error
+	return errors.As(err, &r) && (r.Status == 401 || r.Status == 403)
+}
+
+func ruleFor(err error) rule {
+	for _, r := range rules {
+		if r.match(err) {
+			return r
+		}
+	}
+	return rules[len(rules)-1]
+}
+
+func exitCode(err error) int {
+	if err == nil {
+		return codeDone
+	}
+	var d *delegatedError
+	if errors.As(err, &d) {
+		return d.code
+	}
+	return ruleFor(err).code
+}
+
+// fail prints an error and what to type next.
+func (a *app) fail(err error) {
+	r := ruleFor(err)
+	a.say("vicr: "+a.paint(color.FgRed, "error:")+" %s", words(err))
+	for _, h := range r.hintsFor(err) {
+		a.say("vicr: hint: %s", h)
+	}
+}
+
+func words(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) && !is[*wire.Error](err) {
+		return "the time is up"
+	}
+	return err.Error()
+}

@@ -1,0 +1,99 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/registry"
+)
+
+// hintsFor says what to type next, with the registry's name filled in.
+func (r rule) hintsFor(err error) []string {
+	host := "HOST"
+	var h *hostError
+	if errors.As(err, &h) {
+		host = h.host.String()
+	}
+	if r.hints != nil {
+		return r.hints(err, host)
+	}
+	if r.try == "" {
+		return nil
+	}
+	return []string{strings.ReplaceAll(r.try, "HOST", host)}
+}
+
+func usageHints(err error, _ string) []string {
+	var u *usageError
+	if errors.As(err, &u) && u.hint != "" {
+		return []string{u.hint}
+	}
+	return []string{"vicr help shows the commands, vicr help COMMAND its flags"}
+}
+
+func consentHints(err error, _ string) []string {
+	var c *consentError
+	errors.As(err, &c)
+	return c.hints
+}
+
+func rollbackHints(err error, _ string) []string {
+	var r *change.RollbackError
+	errors.As(err, &r)
+	var hints []string
+	for _, f := range r.Left {
+		hints = append(hints, "still changed: "+f)
+	}
+	return append(hints, r.Commands...)
+}
+
+func realmHints(err error, host string) []string {
+	var r *auth.RealmError
+	errors.As(err, &r)
+	return []string{fmt.Sprintf("if that host may have your password: vicr login %s --realm %s", host, r.Realm)}
+}
+
+func notFoundHints(err error, host string) []string {
+	var r *registry.Error
+	if errors.As(err, &r) && r.Code == registry.CodeProjectNotFound {
+		return []string{"projects are made in the registry's web page, or by its administrator"}
+	}
+	if host == "HOST" {
+		return nil
+	}
+	return []string{fmt.Sprintf("the tags that exist: vicr ls %s/REPOSITORY", host)}
+}
+
+func certHints(err error, host string) []string {
+	var c *pki.CertError
+	errors.As(err, &c)
+	switch c.Problem {
+	case pki.UnknownIssuer, pki.DoesNotVerify:
+		return []string{"vicr trust " + host, "with a CA file from the administrator: vicr trust " + host + " --ca-file FILE"}
+	case pki.WrongName:
+		if len(c.Names) > 0 {
+			return []string{"use a name that the certificate has: " + strings.Join(c.Names, ", ")}
+		}
+		return []string{"the registry needs a certificate with its name in it"}
+	case pki.CommonNameOnly:
+		return []string{"no client accepts this any more: the administrator must reissue the certificate with a subjectAltName"}
+	case pki.Expired, pki.NotYetValid:
+		return []string{"check this machine's clock; if it is right, the administrator must renew the certificate"}
+	case pki.NotACA:
+		return []string{"ask the administrator for the CA's certificate, not the server's"}
+	}
+	return nil
+}
+
+func partlyHints(err error, _ string) []string {
+	var p *partlyError
+	errors.As(err, &p)
+	if p.hint == "" {
+		return nil
+	}
+	return []string{p.hint}
+}

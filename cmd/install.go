@@ -1,0 +1,294 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/machine"
+	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/trust"
+	"github.com/vicr-cli/vicr/internal/wire"
+)
+
+// journals are the records of changes: the user's own, and the machine's or
+// that of the tree below --root.
+type journals struct {
+	userTree, machineTree *atomicfile.Tree
+	user, machine         *change.Journal
+}
+
+func (a *app) journals(root string, m machine.Machine) (*journals, error) {
+	own := atomicfile.Machine()
+	j := &journals{userTree: own, machineTree: own}
+	if root != "" {
+		tree, err := atomicfile.Beneath(root)
+		if err != nil {
+			return nil, usagef("--root: %s", plainPath(err))
+		}
+		j.machineTree = tree
+	}
+	j.user = change.OpenJournal(j.userTree, filepath.Join(m.Dirs.State, "journal"))
+	j.machine = change.OpenJournal(j.machineTree, m.Dirs.MachineState)
+	return j, nil
+}
+
+func (j *journals) Close() {
+	if j.machineTree != j.userTree {
+		j.machineTree.Close() //nolint:errcheck // only a handle on a folder
+	}
+}
+
+// pending is what of the plan is not yet so.
+func (j *journals) pending(p trust.Planned) (todo, error) {
+	user, err := p.User.Pending(j.userTree)
+	if err != nil {
+		return todo{}, err
+	}
+	mach, err := p.Machine.Pending(j.machineTree)
+	return todo{user: user, machine: mach}, err
+}
+
+// installation is one run of trust for one registry, agreed to.
+type installation struct {
+	host    ref.Host
+	anchor  pki.Anchor
+	subject change.Subject
+	machine machine.Machine
+	journal *journals
+	planned trust.Planned
+	todo    todo
+	o       trustOptions
+}
+
+// A part is what of an installation is made with one set of rights.
+type part struct {
+	tools   []trust.Tool
+	plan    change.Plan
+	todo    change.Plan
+	journal *change.Journal
+	prove   func(context.Context) error
+	// other makes the changes where this process lacks the rights or is
+	// somebody else; nil: this process makes them.
+	other func(context.Context) error
+}
+
+// install makes the changes and proves them: first the user's own part, as that
+// user, then the machine's, as root.
+func (a *app) install(ctx context.Context, in installation) (proofs []string, err error) {
+	note := func(s string) { proofs = append(proofs, s); a.note("%s", s) }
+	for _, p := range []part{a.userPart(in, note), a.machinePart(in, note)} {
+		if len(p.tools) == 0 {
+			continue
+		}
+		switch {
+		case p.other != nil && len(p.todo) > 0:
+			err = p.other(ctx)
+		case p.other != nil:
+			err = p.prove(ctx)
+		default: // writes nothing when all is in place
+			err = p.journal.Apply(ctx, in.subject, p.plan, p.prove)
+		}
+		if err != nil {
+			return proofs, err
+		}
+	}
+	return proofs, nil
+}
+
+func (a *app) userPart(in installation, note func(string)) part {
+	p := part{
+		tools: in.tools(true), plan: in.planned.User, todo: in.todo.user, journal: in.journal.user,
+		prove: func(ctx context.Context) error { return a.proveOwn(ctx, in, note) },
+	}
+	if a.underSudo() {
+		p.other = func(ctx context.Context) error { return a.asUser(ctx, in) }
+	}
+	return p
+}
+
+func (a *app) machinePart(in installation, note func(string)) part {
+	p := part{
+		tools: in.tools(false), plan: in.planned.Machine, todo: in.todo.machine, journal: in.journal.machine,
+		prove: func(ctx context.Context) error { return a.proveMachine(ctx, in, note) },
+	}
+	if a.env.Euid != 0 && in.o.root == "" {
+		p.other = func(ctx context.Context) error { return a.asRoot(ctx, in) }
+	}
+	return p
+}
+
+// tools are those of the user's own part, or those of the machine's.
+func (in installation) tools(own bool) []trust.Tool {
+	return slices.DeleteFunc(slices.Clone(in.planned.Tools), func(t trust.Tool) bool { return (t == trust.ToolVicr) != own })
+}
+
+// A proofError says that a tool does not trust the registry although its files
+// are in place.
+type proofError struct{ tool, host, message string }
+
+func (e *proofError) Error() string {
+	return fmt.Sprintf("%s does not trust %s: %s", e.tool, e.host, e.message)
+}
+
+// proveOwn asks the registry by the road that vicr's own transfers take.
+func (a *app) proveOwn(ctx context.Context, in installation, note func(string)) error {
+	if in.o.offline {
+		return nil
+	}
+	roots, _, err := trust.Anchors(in.machine, in.host)
+	if err != nil {
+		return err
+	}
+	w := wire.New(a.wireConfig(in.host, roots))
+	defer w.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.Base().JoinPath("/v2/").String(), http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := w.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	note("proven: vicr reaches " + in.host.String() + " over verified TLS")
+	return resp.Body.Close()
+}
+
+// proveMachine asks the engine that reads the machine's folders. Beneath --root
+// no engine is asked: there the files are the proof, read back as it would.
+func (a *app) proveMachine(ctx context.Context, in installation, note func(string)) error {
+	if in.o.root != "" {
+		return a.proveFiles(in)
+	}
+	e, err := rootfulEngine(ctx, in.machine)
+	var away *engine.UnavailableError
+	if errors.Is(err, engine.ErrNoEngine) || errors.As(err, &away) {
+		note("not proven: no Docker engine answers here now")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range in.host.Spellings() {
+		p, err := e.ProveTrust(ctx, name)
+		if err != nil {
+			return err
+		}
+		switch p.Verdict {
+		case engine.Trusted:
+			note("proven: the Docker engine trusts " + name)
+		case engine.NotTrusted, engine.DirFault:
+			return &proofError{"the Docker engine", name, strconv.Quote(p.Message)}
+		default:
+			note("not proven: the Docker engine says of " + name + ": " + p.Message)
+		}
+	}
+	return nil
+}
+
+// rootfulEngine is the engine whose folders were planned, whatever engine the
+// user's own commands go to.
+func rootfulEngine(ctx context.Context, m machine.Machine) (*engine.Engine, error) {
+	if m.Docker.Socket == "" {
+		return nil, engine.ErrNoEngine
+	}
+	e, err := engine.Open("unix://"+m.Docker.Socket, engine.Options{})
+	if err != nil {
+		return nil, err
+	}
+	_, err = e.Ping(ctx)
+	return e, err
+}
+
+func (a *app) proveFiles(in installation) error {
+	for _, s := range in.planned.Machine {
+		data, _, err := in.journal.machineTree.Read(s.Path, 1<<20)
+		if err != nil {
+			return err
+		}
+		certs, err := pki.ParseBundle(data)
+		if err != nil || len(certs) != 1 || !certs[0].Equal(in.anchor.Cert) {
+			return fmt.Errorf("%s does not hold the CA", s.Path)
+		}
+	}
+	return nil
+}
+
+// offlineArgs are those of a vicr that makes one part of the changes: it is
+// given the CA and opens no connection to the registry.
+func offlineArgs(in installation, tools []trust.Tool) []string {
+	return []string{
+		"trust", in.host.String(), "--offline", "--ca-file", "-",
+		"--fingerprint", pki.SHA256(in.anchor.Cert).String(), "--for", strings.Join(toolNames(tools), ","), "--no-input",
+	}
+}
+
+// asUser makes the user's own part when root was reached through sudo.
+func (a *app) asUser(ctx context.Context, in installation) error {
+	u, err := change.SudoUser(a.env.Getenv("SUDO_UID"))
+	if err != nil {
+		return err
+	}
+	return a.delegate(ctx, change.Program{
+		Path: a.env.Executable, Args: offlineArgs(in, []trust.Tool{trust.ToolVicr}), User: u,
+		Stdin: bytes.NewReader(pki.EncodePEM(in.anchor.Cert)),
+	})
+}
+
+// asRoot offers the machine's part as one line and runs it after a yes.
+func (a *app) asRoot(ctx context.Context, in installation) error {
+	args := append([]string{a.env.Executable}, offlineArgs(in, in.tools(false))...)
+	command := "sudo " + shellLine(args) + " < " + shellQuote(a.ownCopy(in))
+	sudo, err := change.Sudo()
+	if err != nil || !a.interactive() {
+		return a.declined("the rest needs root: " + command)
+	}
+	a.say("vicr: the rest needs root:")
+	a.say("  %s", command)
+	if !in.o.yes && in.o.fingerprint.IsZero() && !in.o.acceptNew {
+		yes, err := a.confirm("Run it now?")
+		if err != nil {
+			return err
+		}
+		if !yes {
+			return a.declined("later: " + command)
+		}
+	}
+	return a.delegate(ctx, change.Program{Path: sudo, Args: args, Stdin: bytes.NewReader(pki.EncodePEM(in.anchor.Cert))})
+}
+
+func (a *app) declined(hint string) error { return &partlyError{declined: true, hint: hint} }
+
+// ownCopy is where vicr keeps the CA for itself, for a command to be pasted.
+func (a *app) ownCopy(in installation) string {
+	for _, s := range in.planned.User {
+		return s.Path
+	}
+	return "CA-FILE"
+}
+
+// delegate runs a vicr with other rights. What it says reaches the user; its
+// exit code becomes ours.
+func (a *app) delegate(ctx context.Context, p change.Program) error {
+	p.Stderr, p.Stdout = a.env.Stderr, a.env.Stderr
+	p.Grace = 5 * time.Second
+	code, err := change.Run(ctx, p)
+	if err != nil {
+		return err
+	}
+	if code != codeDone {
+		return &delegatedError{code}
+	}
+	return nil
+}

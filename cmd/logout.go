@@ -1,0 +1,70 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/ref"
+)
+
+type logoutOptions struct {
+	hosts []ref.Host
+	all   bool
+}
+
+type logoutResult struct {
+	Host   string
+	Erased bool // false: nobody was logged in
+}
+
+func newLogout(a *app) *cobra.Command {
+	var o logoutOptions
+	c := &cobra.Command{
+		Use:     "logout HOST",
+		Short:   "Forget the password for a registry",
+		Example: "  vicr logout registry.example.com\n  vicr logout --all",
+		Args: func(_ *cobra.Command, args []string) error {
+			if o.all == (len(args) > 0) || len(args) > 1 {
+				return usagef("vicr logout takes the address of one registry, or --all")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if o.hosts, err = each(args, ref.ParseHost); err != nil {
+				return err
+			}
+			return runLogout(c.Context(), a, o)
+		},
+	}
+	c.Flags().BoolVar(&o.all, "all", false, "forget the passwords for all registries")
+	return c
+}
+
+func runLogout(ctx context.Context, a *app, o logoutOptions) error {
+	kept := a.credentials()
+	if o.all {
+		names, err := kept.Hosts(ctx)
+		if err != nil {
+			return err
+		}
+		if o.hosts, err = each(names, ref.ParseHost); err != nil {
+			return err
+		}
+	}
+	return forEach(a, o.hosts, func(h ref.Host) error {
+		erased, err := kept.Erase(ctx, h)
+		if err != nil {
+			return aboutHost(h, err)
+		}
+		if err := auth.SaveMark(ctx, marksFile(a.machine("")), h, auth.Mark{}); err != nil {
+			return aboutHost(h, err)
+		}
+		text := "logged out of " + h.String()
+		if !erased {
+			text = "nobody was logged in to " + h.String()
+		}
+		return a.result(logoutResult{Host: h.String(), Erased: erased}, line("%s", text))
+	})
+}

@@ -1,0 +1,99 @@
+// Package cmd is the command line: words, flags, prompts, colours, progress
+// and exit codes. Each command file wires the rooms under internal/ and holds
+// no logic of its own. It is the only package that prints.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// An Env is what a process has from outside. Tests hand in their own.
+type Env struct {
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	Getenv func(string) string
+	// Environ is the whole environment, as credential helpers and contexts get it.
+	Environ []string
+	// Terminal says whether questions can be asked: standard input and
+	// standard error are terminals.
+	Terminal bool
+	Euid     int
+	// Executable is the absolute path of this program.
+	Executable string
+	Now        func() time.Time
+}
+
+// OS is the environment of this process.
+func OS() Env {
+	exe, err := os.Executable()
+	if err != nil {
+		exe = os.Args[0]
+	}
+	return Env{
+		Stdin:      os.Stdin,
+		Stdout:     os.Stdout,
+		Stderr:     os.Stderr,
+		Getenv:     os.Getenv,
+		Environ:    os.Environ(),
+		Terminal:   isTerminal(os.Stdin) && isTerminal(os.Stderr),
+		Euid:       os.Geteuid(),
+		Executable: exe,
+		Now:        time.Now,
+	}
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) } //nolint:gosec // a file descriptor fits an int
+
+// errSignal is the cause of a context that a signal ended.
+type errSignal struct{ sig os.Signal }
+
+func (e errSignal) Error() string { return "interrupted" }
+
+// Main runs the command line args and returns the exit code.
+func Main(args []string, e Env) int {
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+	a := &app{env: e}
+	root := newRoot(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		var s errSignal
+		if errors.As(context.Cause(ctx), &s) {
+			err = s
+		}
+		a.fail(err)
+	}
+	return exitCode(err)
+}
+
+// withSignals ends the context at the first signal; a second one ends the
+// process as it would without us.
+func withSignals(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case sig := <-ch:
+			signal.Stop(ch)
+			cancel(errSignal{sig})
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(ch)
+		close(done)
+		cancel(nil)
+	}
+}

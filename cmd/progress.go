@@ -1,0 +1,125 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/vicr-cli/vicr/internal/transfer"
+)
+
+// progress shows the events of one transfer. The function it returns waits
+// until what is shown is complete.
+func (a *app) progress() (onEvent func(transfer.Event), done func()) {
+	mode := a.flags.progress
+	if mode == "auto" {
+		mode = "plain"
+		if a.env.Terminal {
+			mode = "tty"
+		}
+		if a.flags.quiet {
+			mode = "none"
+		}
+	}
+	switch mode {
+	case "tty":
+		return bars(a.env.Stderr)
+	case "plain":
+		return plainLines(a.env.Stderr), func() {}
+	case "json":
+		return jsonLines(a.env.Stderr), func() {}
+	}
+	return nil, func() {}
+}
+
+func short(e transfer.Event) string {
+	const digits = 12 // as docker shows
+	if h := e.Desc.Digest.Hex; len(h) > digits {
+		return h[:digits]
+	}
+	return e.Desc.Digest.Hex
+}
+
+func plainLines(w io.Writer) func(transfer.Event) {
+	var mu sync.Mutex
+	return func(e transfer.Event) {
+		var word string
+		switch e.Stage {
+		case transfer.Existed:
+			word = "already there"
+		case transfer.Done:
+			word = "done"
+		default:
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(w, "%s: %s (%s)\n", short(e), word, size(e.Desc.Size)) //nolint:errcheck // progress may be lost
+	}
+}
+
+func jsonLines(w io.Writer) func(transfer.Event) {
+	var mu sync.Mutex
+	enc := json.NewEncoder(w)
+	names := map[transfer.Stage]string{
+		transfer.Started: "started", transfer.Progress: "progress",
+		transfer.Existed: "existed", transfer.Done: "done",
+	}
+	return func(e transfer.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		//nolint:errcheck,errchkjson // progress may be lost
+		enc.Encode(map[string]any{"stage": names[e.Stage], "digest": e.Desc.Digest.String(), "bytes": e.Bytes, "size": e.Desc.Size})
+	}
+}
+
+func bars(w io.Writer) (func(transfer.Event), func()) {
+	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
+	var mu sync.Mutex
+	open := map[string]*mpb.Bar{}
+	return func(e transfer.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			key := e.Desc.Digest.String()
+			b := open[key]
+			if b == nil {
+				b = p.AddBar(e.Desc.Size,
+					mpb.PrependDecorators(decor.Name(short(e)+" ")),
+					mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
+				open[key] = b
+			}
+			switch e.Stage {
+			case transfer.Progress:
+				b.SetCurrent(e.Bytes)
+			case transfer.Existed, transfer.Done:
+				b.SetTotal(e.Desc.Size, true)
+			}
+		}, func() {
+			mu.Lock()
+			for _, b := range open {
+				if !b.Completed() {
+					b.Abort(false)
+				}
+			}
+			mu.Unlock()
+			p.Wait()
+		}
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	div, exp := int64(unit), 0
+	for m := n / unit; m >= unit; m /= unit {
+		div *= unit
+		exp++
+	}
+	return fmt.Sprintf("%.1f %ciB", float64(n)/float64(div), "KMGTPE"[exp])
+}

@@ -1,0 +1,153 @@
+package cmd
+
+import (
+	"context"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+
+	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/registry"
+	"github.com/vicr-cli/vicr/internal/transfer"
+)
+
+type pullOptions struct {
+	images       []ref.Image
+	to           string
+	platform     string
+	allPlatforms bool
+	jobs         int
+	tls          tlsFlags
+}
+
+// A movedResult is what pull and push say of one image.
+type movedResult struct {
+	Image    string // the full name
+	Digest   string // of what the tag stands for: an index when there is one
+	Manifest string // digest of the manifest that was moved
+	Place    string
+	Bytes    int64 // moved
+	Reused   int64 // already there
+}
+
+func newPull(a *app) *cobra.Command {
+	var o pullOptions
+	c := &cobra.Command{
+		Use:   "pull REF...",
+		Short: "Get images from a registry into the engine, vicr's store or a folder",
+		Example: `  vicr pull registry.example.com/library/ubuntu:14.04
+  vicr pull --to oci:ubuntu --all-platforms registry.example.com/library/ubuntu:14.04`,
+		Args: atLeast(1, "the names of images"),
+		RunE: func(c *cobra.Command, args []string) error {
+			images, err := each(args, ref.ParseImage)
+			if err != nil {
+				return err
+			}
+			o.images = images
+			return runPull(c.Context(), a, o)
+		},
+	}
+	c.Flags().StringVar(&o.to, "to", "auto", "the `place` that gets the images: auto, docker, store or oci:DIR[:TAG]")
+	c.Flags().StringVar(&o.platform, "platform", "", "the platform to get out of an index, as in linux/arm64")
+	c.Flags().BoolVar(&o.allPlatforms, "all-platforms", false, "get the whole index, all platforms")
+	c.Flags().IntVarP(&o.jobs, "jobs", "j", 4, "how many blobs are under way at the same time")
+	o.tls.register(c.Flags())
+	return c
+}
+
+func runPull(ctx context.Context, a *app, o pullOptions) error {
+	want, err := ref.ParsePlace(o.to)
+	if err != nil {
+		return err
+	}
+	if o.allPlatforms && o.platform != "" {
+		return usagef("--all-platforms and --platform exclude each other")
+	}
+	chosen, err := parsePlatform(o.platform)
+	if err != nil {
+		return err
+	}
+	at, err := a.openPlace(ctx, want)
+	if err != nil {
+		return err
+	}
+	a.note("to: %s", at)
+	if chosen == nil && !o.allPlatforms {
+		p, err := at.platform(ctx)
+		if err != nil {
+			return err
+		}
+		chosen = &p
+	}
+	return forEach(a, o.images, func(img ref.Image) error {
+		return aboutHost(img.Host, pullOne(ctx, a, img, at, o, chosen))
+	})
+}
+
+func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions, p *v1.Platform) error {
+	r, err := a.road(ctx, img.Host, o.tls)
+	if err != nil {
+		return err
+	}
+	sink, err := at.sink(img)
+	if err != nil {
+		return err
+	}
+	onEvent, done := a.progress()
+	moved, err := transfer.Copy(ctx, registry.Open(img, r.auth, r.base), sink,
+		transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
+	done()
+	if err != nil {
+		return err
+	}
+	return a.moved(img, at, moved)
+}
+
+// moved prints the result of one transfer: the name, pinned to its digest.
+func (a *app) moved(img ref.Image, at place, m transfer.Result) error {
+	res := movedResult{
+		Image: img.String(), Digest: m.Resolved.Digest.String(), Manifest: m.Root.Digest.String(),
+		Place: at.String(), Bytes: m.Bytes, Reused: m.Reused,
+	}
+	return a.result(res, line("%s", img.WithDigest(res.Digest)))
+}
+
+func parsePlatform(s string) (*v1.Platform, error) {
+	if s == "" {
+		return nil, nil //nolint:nilnil // no platform was chosen
+	}
+	p, err := v1.ParsePlatform(s)
+	if err != nil || p.Architecture == "" {
+		return nil, usagef("--platform %q: write OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT", s)
+	}
+	return p, nil
+}
+
+// forEach does the same with every argument. One failing argument does not
+// keep the others from being done; when all fail alike that error is the result.
+func forEach[T any](a *app, all []T, do func(T) error) error {
+	var errs []error
+	for _, one := range all {
+		if err := do(one); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	last := errs[len(errs)-1]
+	alike := len(errs) == len(all)
+	for _, err := range errs {
+		alike = alike && exitCode(err) == exitCode(last)
+	}
+	if alike {
+		errs = errs[:len(errs)-1]
+	}
+	for _, err := range errs {
+		a.fail(err)
+	}
+	if alike {
+		return last
+	}
+	return &partlyError{failed: len(errs), of: len(all)}
+}

@@ -1,0 +1,212 @@
+package cmd
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/machine"
+	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/trust"
+	"github.com/vicr-cli/vicr/internal/wire"
+)
+
+// tlsFlags say, for one run, how a registry's identity is judged.
+type tlsFlags struct {
+	caFile     string
+	skipVerify bool
+	plainHTTP  bool
+}
+
+func (t *tlsFlags) register(s *pflag.FlagSet) {
+	s.StringVar(&t.caFile, "ca-file", "", "trust the CAs in this `file` for the registry, and no others")
+	s.BoolVar(&t.skipVerify, "insecure-skip-verify", false, "do not verify who the registry is")
+	s.BoolVar(&t.plainHTTP, "plain-http", false, "speak plain HTTP to the registry")
+}
+
+// road is the way to one registry: the verified transport with the user's
+// credentials on it.
+type road struct {
+	host   ref.Host
+	base   *url.URL
+	wire   *wire.Transport
+	auth   *auth.Transport
+	policy auth.Policy
+}
+
+// road opens the way to h with the credentials that the user keeps.
+func (a *app) road(ctx context.Context, h ref.Host, t tlsFlags) (*road, error) {
+	creds, _, err := a.credentials().Get(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	return a.roadWith(h, t, creds, nil)
+}
+
+// roadWith opens the way to h with credentials that may not be kept yet.
+// change adjusts what the user marked for this host; it may be nil.
+func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change func(*auth.Mark)) (*road, error) {
+	m := a.machine("")
+	roots, err := a.roots(m, h, t.caFile)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := auth.LoadMarks(marksFile(m))
+	if err != nil {
+		return nil, err
+	}
+	mark := marks.Of(h)
+	if change != nil {
+		change(&mark)
+	}
+	c := a.wireConfig(h, roots)
+	c.PlainHTTP, c.InsecureSkipVerify = t.plainHTTP, t.skipVerify
+	if mark.Realm != "" {
+		c.Realms = []string{mark.Realm}
+	}
+	w := wire.New(c)
+	policy := auth.Policy{Realm: mark.Realm, AllowClear: mark.Clear, Unverified: t.skipVerify}
+	if mark.Clear && (t.plainHTTP || t.skipVerify) && !creds.IsZero() {
+		a.warn("the password for %s travels where others can read it", h)
+	}
+	return &road{host: h, base: w.Base(), wire: w, auth: auth.NewTransport(w, w.Base(), creds, policy), policy: policy}, nil
+}
+
+// roots are the trust anchors for h: those of --ca-file alone, or those that
+// this machine has for it.
+func (a *app) roots(m machine.Machine, h ref.Host, caFile string) (*x509.CertPool, error) {
+	if caFile == "" {
+		pool, sources, err := trust.Anchors(m, h)
+		for _, ignored := range sources.Ignored {
+			a.warn("ignored: %s", ignored)
+		}
+		return pool, err
+	}
+	certs, err := a.readBundle(caFile)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, c := range certs {
+		pool.AddCert(c)
+	}
+	return pool, nil
+}
+
+// readBundle reads certificates from a file, or from standard input for "-".
+func (a *app) readBundle(name string) ([]*x509.Certificate, error) {
+	const limit = 1 << 20 // bytes; a bundle of all public CAs has a quarter of that
+	var r io.Reader = a.env.Stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, usagef("--ca-file: %s", plainPath(err))
+		}
+		defer f.Close() //nolint:errcheck // only read
+		r = f
+	}
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, usagef("--ca-file: %s", plainPath(err))
+	}
+	if len(data) > limit {
+		return nil, usagef("--ca-file: %s is larger than 1 MiB", name)
+	}
+	certs, err := pki.ParseBundle(data)
+	if err != nil {
+		return nil, fmt.Errorf("--ca-file %s: %w", name, err)
+	}
+	return certs, nil
+}
+
+// plainPath drops the name of the system call from an error about a file.
+func plainPath(err error) string {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Path + ": " + p.Err.Error()
+	}
+	return err.Error()
+}
+
+func (a *app) wireConfig(h ref.Host, roots *x509.CertPool) wire.Config {
+	c := wire.Config{
+		Host:      h,
+		Roots:     roots,
+		UserAgent: wire.UserAgent(version),
+		Proxy:     a.proxy(),
+		Silence:   a.flags.timeout,
+	}
+	if a.flags.debug {
+		c.Trace = func(x wire.Exchange) {
+			a.say("vicr: debug: %s %s %d %s", x.Method, x.URL, x.Status, x.Duration.Round(time.Millisecond))
+		}
+	}
+	return c
+}
+
+func (a *app) proxy() func(*http.Request) (*url.URL, error) {
+	get := func(name string) string {
+		if v := a.env.Getenv(name); v != "" {
+			return v
+		}
+		return a.env.Getenv(strings.ToLower(name))
+	}
+	c := httpproxy.Config{HTTPProxy: get("HTTP_PROXY"), HTTPSProxy: get("HTTPS_PROXY"), NoProxy: get("NO_PROXY")}
+	p := c.ProxyFunc()
+	return func(r *http.Request) (*url.URL, error) { return p(r.URL) }
+}
+
+func (a *app) machine(root string) machine.Machine {
+	// A context that cannot be read is told by the commands that need an engine.
+	host, _, err := engine.Resolve(a.engineFrom())
+	if err != nil {
+		host = a.env.Getenv("DOCKER_HOST")
+	}
+	return machine.Look(machine.Options{
+		GOOS: runtime.GOOS, Root: root, Home: a.home(), Euid: a.env.Euid, Getenv: a.env.Getenv,
+		DockerHost: host, LookPath: exec.LookPath,
+	})
+}
+
+// home is the user's own folder, as the environment says; "" if it does not.
+func (a *app) home() string {
+	if runtime.GOOS == "windows" {
+		return a.env.Getenv("USERPROFILE")
+	}
+	return a.env.Getenv("HOME")
+}
+
+func marksFile(m machine.Machine) string { return filepath.Join(m.Dirs.Config, "hosts.json") }
+
+// dockerDir is docker's own configuration folder.
+func (a *app) dockerDir() string {
+	if d := a.env.Getenv("DOCKER_CONFIG"); d != "" {
+		return d
+	}
+	return filepath.Join(a.home(), ".docker")
+}
+
+func (a *app) credentials() *auth.Store {
+	return auth.OpenStore(auth.Options{
+		Dir:        a.dockerDir(),
+		AuthConfig: a.env.Getenv("DOCKER_AUTH_CONFIG"),
+		AuthFile:   a.env.Getenv("REGISTRY_AUTH_FILE"),
+		HelperEnv:  a.env.Environ,
+	})
+}

@@ -1,0 +1,115 @@
+package cmd
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vicr-cli/vicr/internal/ref"
+)
+
+const about = `vicr brings a machine and a private image registry together: it installs the
+registry's CA where each tool looks, logs in, and moves images, with Docker or
+without any engine. Every change is shown before it is made and can be taken
+back.`
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "vicr",
+		Short:         "Trust a private registry, log in, pull, tag and push",
+		Long:          about,
+		Args:          cobra.ArbitraryArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := a.fromEnvironment(c); err != nil {
+				return err
+			}
+			return a.flags.check()
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return a.next(args) },
+	}
+	a.flags.register(root.PersistentFlags())
+	root.SetIn(a.env.Stdin)
+	root.SetOut(a.env.Stdout)
+	root.SetErr(a.env.Stderr)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(
+		newTrust(a), newUntrust(a), newLogin(a), newLogout(a),
+		newPull(a), newPush(a), newTag(a), newList(a),
+		newSandbox(a), newVersion(a), newCompletion(a),
+	)
+	return root
+}
+
+// flagError has our exit code, and repeats no password.
+func flagError(_ *cobra.Command, err error) error {
+	var ours *usageError
+	if errors.As(err, &ours) {
+		return ours
+	}
+	return usagef("%s", err)
+}
+
+// next says what can be done from here: for vicr alone and for vicr HOST.
+func (a *app) next(args []string) error {
+	if len(args) == 0 {
+		a.say("vicr: say what to do with a registry, for example:")
+		a.suggest("registry.example.com")
+		a.say("vicr: no registry at hand: vicr sandbox; all commands: vicr help")
+		return nil
+	}
+	if len(args) > 1 || (!strings.ContainsAny(args[0], ".:") && args[0] != "localhost") {
+		return usagef("unknown command %q", args[0])
+	}
+	host, err := ref.ParseHost(args[0])
+	if err != nil {
+		return err
+	}
+	a.say("vicr: what can be done with %s:", host)
+	a.suggest(host.String())
+	return nil
+}
+
+func (a *app) suggest(host string) {
+	for _, s := range []string{
+		"vicr trust HOST", "vicr login HOST", "vicr ls HOST/library/ubuntu",
+		"vicr pull HOST/library/ubuntu:14.04", "vicr push HOST/demo/ubuntu:14.04",
+	} {
+		a.say("  %s", strings.ReplaceAll(s, "HOST", host))
+	}
+}
+
+// exactly and atLeast are cobra's checks with our words and exit code.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usagef("%s takes %s", c.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+func atLeast(n int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < n {
+			return usagef("%s takes %s", c.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+// each reads every argument before anything is done with the first.
+func each[T any](args []string, parse func(string) (T, error)) ([]T, error) {
+	all := make([]T, len(args))
+	for i, arg := range args {
+		v, err := parse(arg)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = v
+	}
+	return all, nil
+}

@@ -1,0 +1,106 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/sandbox"
+)
+
+type sandboxOptions struct {
+	port      int
+	dir       string
+	plainHTTP bool
+}
+
+type sandboxResult struct {
+	Host        string
+	Fingerprint string // of the CA; empty with --plain-http
+	Image       string
+	Users       []sandboxUser
+}
+
+type sandboxUser struct{ Name, Password string }
+
+func newSandbox(a *app) *cobra.Command {
+	var o sandboxOptions
+	c := &cobra.Command{
+		Use:   "sandbox",
+		Short: "Run a throw-away registry on this machine, to try vicr out",
+		Long: `Run a registry on 127.0.0.1 that behaves as Harbor does, with TLS from a CA of its
+own, two users and two images. It ends at Ctrl-C and leaves nothing behind.`,
+		Example: "  vicr sandbox\n  vicr sandbox --port 5000",
+		Args:    exactly(0, "no arguments"),
+		RunE:    func(c *cobra.Command, _ []string) error { return runSandbox(c.Context(), a, o) },
+	}
+	c.Flags().IntVar(&o.port, "port", 0, "the port to listen on; 0: one that is free")
+	c.Flags().StringVar(&o.dir, "dir", "", "keep images in this `folder`, which must be empty; default: a temporary one")
+	c.Flags().BoolVar(&o.plainHTTP, "plain-http", false, "serve plain HTTP, no TLS")
+	return c
+}
+
+func runSandbox(ctx context.Context, a *app, o sandboxOptions) error {
+	if o.port < 0 || o.port > 65535 {
+		return usagef("--port %d: not a number from 0 to 65535", o.port)
+	}
+	s, err := sandbox.Start(ctx, sandbox.Options{
+		Dir: o.dir, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port)), PlainHTTP: o.plainHTTP,
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close() //nolint:errcheck // the process ends here, and Close says nothing that helps
+	res := sandboxResult{Host: s.Host(), Image: s.Host() + "/library/ubuntu:14.04"}
+	if ca := s.CA(); ca != nil {
+		res.Fingerprint = pki.SHA256(ca).String()
+	}
+	for _, u := range s.Users() {
+		res.Users = append(res.Users, sandboxUser{u.Name, u.Password})
+	}
+	if err := a.result(res, res.text); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return s.Close()
+}
+
+// text is what a person pastes into another terminal.
+func (r sandboxResult) text(w io.Writer) error {
+	trust := "vicr trust --for vicr " + r.Host + " --fingerprint " + r.Fingerprint
+	flag := ""
+	if r.Fingerprint == "" {
+		trust, flag = "# plain HTTP: no CA to trust", " --plain-http"
+	}
+	_, err := fmt.Fprintf(w, `a registry for trying things out is at %[1]s
+users: %[2]s
+
+in another terminal:
+
+  %[3]s
+  vicr login%[4]s %[1]s -u dev
+  vicr pull%[4]s --to store %[1]s/library/ubuntu:14.04
+  vicr tag --in store %[1]s/library/ubuntu:14.04 %[1]s/demo/ubuntu:14.04
+  vicr push%[4]s --from store %[1]s/demo/ubuntu:14.04
+  vicr untrust %[1]s
+
+Ctrl-C ends it and leaves nothing
+`, r.Host, r.users(), trust, flag)
+	return err
+}
+
+func (r sandboxResult) users() string {
+	s := ""
+	for i, u := range r.Users {
+		if i > 0 {
+			s += ", "
+		}
+		s += u.Name + " with password " + u.Password
+	}
+	return s
+}

@@ -1,0 +1,223 @@
+package cmd
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/machine"
+	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/trust"
+)
+
+type untrustOptions struct {
+	hosts  []ref.Host
+	all    bool
+	force  bool
+	dryRun bool
+	root   string
+}
+
+type untrustResult struct {
+	Host    string
+	Changes []string
+	Left    []string // changed by somebody since, left as they are
+	DryRun  bool
+}
+
+func newUntrust(a *app) *cobra.Command {
+	var o untrustOptions
+	c := &cobra.Command{
+		Use:   "untrust HOST[:PORT]...",
+		Short: "Take back exactly what vicr trust did",
+		Long: `Take back what vicr trust did for a registry: every file is as it was before, to
+the byte. A file that somebody changed since is left alone, unless --force.`,
+		Example: "  vicr untrust registry.example.com\n  vicr untrust --all",
+		Args: func(_ *cobra.Command, args []string) error {
+			if o.all == (len(args) > 0) {
+				return usagef("vicr untrust takes the addresses of registries, or --all")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if o.hosts, err = each(args, ref.ParseHost); err != nil {
+				return err
+			}
+			return runUntrust(c.Context(), a, o)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&o.all, "all", false, "for every registry that is recorded")
+	f.BoolVar(&o.force, "force", false, "also take back files that somebody changed since")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "show what would change, and change nothing")
+	f.StringVar(&o.root, "root", "", "the machine that lies in this `folder`, an image or a chroot")
+	return c
+}
+
+func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
+	m := a.machine(o.root)
+	j, err := a.journals(o.root, m)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	mine, err := a.ownJournals(j, o)
+	if err != nil {
+		return err
+	}
+	if o.all {
+		if o.hosts, err = recordedHosts(ctx, mine); err != nil {
+			return err
+		}
+	}
+	return forEach(a, o.hosts, func(h ref.Host) error { return aboutHost(h, untrustOne(ctx, a, h, m, mine, o)) })
+}
+
+// ownJournals are those that this process may undo.
+func (a *app) ownJournals(j *journals, o untrustOptions) ([]*change.Journal, error) {
+	switch {
+	case o.root != "":
+		return []*change.Journal{j.machine}, nil
+	case a.underSudo():
+		return []*change.Journal{j.machine}, nil
+	case a.env.Euid == 0:
+		return []*change.Journal{j.machine, j.user}, nil
+	}
+	return []*change.Journal{j.user}, nil
+}
+
+func recordedHosts(ctx context.Context, all []*change.Journal) ([]ref.Host, error) {
+	var hosts []ref.Host
+	for _, j := range all {
+		entries, err := j.Entries(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			h, err := ref.ParseHost(e.Subject.Host)
+			if err != nil {
+				return nil, err
+			}
+			if !slices.Contains(hosts, h) {
+				hosts = append(hosts, h)
+			}
+		}
+	}
+	return hosts, nil
+}
+
+func untrustOne(ctx context.Context, a *app, h ref.Host, m machine.Machine, mine []*change.Journal, o untrustOptions) error {
+	name := h.Canonical().String()
+	res := untrustResult{Host: h.String(), Changes: []string{}, DryRun: o.dryRun}
+	machineToo := a.leavesToRoot(h, m, o)
+	for _, j := range mine {
+		u, err := j.UndoPlan(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !o.dryRun && len(u.Lines)+len(u.Changed) > 0 {
+			for _, l := range u.Lines {
+				a.note("%s", l)
+			}
+			if u, err = j.Undo(ctx, name, o.force); err != nil {
+				return err
+			}
+		}
+		res.Changes = append(res.Changes, u.Lines...)
+		res.Left = append(res.Left, u.Changed...)
+	}
+	for _, f := range res.Left {
+		a.warn("%s was changed by somebody else since: left as it is", f)
+	}
+	if a.underSudo() && !o.dryRun {
+		if err := a.untrustAsUser(ctx, h, o); err != nil {
+			return err
+		}
+	}
+	if machineToo && !o.dryRun {
+		if err := a.untrustAsRoot(ctx, h, o); err != nil {
+			return err
+		}
+	}
+	return a.result(res, res.text)
+}
+
+func (r untrustResult) text(w io.Writer) error {
+	if r.DryRun {
+		if len(r.Changes) == 0 {
+			return line("nothing to change")(w)
+		}
+		return lines(r.Changes)(w)
+	}
+	if len(r.Changes) == 0 {
+		return line("%s: nothing was recorded, nothing to change", r.Host)(w)
+	}
+	return line("%s: no longer trusted, as before", r.Host)(w)
+}
+
+// leavesToRoot says whether the machine's folders, which this user cannot
+// undo, hold the CA that vicr recorded for h.
+func (a *app) leavesToRoot(h ref.Host, m machine.Machine, o untrustOptions) bool {
+	if a.env.Euid == 0 || o.root != "" {
+		return false
+	}
+	return trust.InMachine(m, h)
+}
+
+func (a *app) untrustAsUser(ctx context.Context, h ref.Host, o untrustOptions) error {
+	u, err := change.SudoUser(a.env.Getenv("SUDO_UID"))
+	if err != nil {
+		return err
+	}
+	return a.delegate(ctx, change.Program{Path: a.env.Executable, Args: untrustArgs(h, o), User: u})
+}
+
+func (a *app) untrustAsRoot(ctx context.Context, h ref.Host, o untrustOptions) error {
+	args := append([]string{a.env.Executable}, untrustArgs(h, o)...)
+	command := "sudo " + shellLine(args)
+	sudo, err := change.Sudo()
+	if err != nil || !a.interactive() {
+		return a.declined("the rest needs root: " + command)
+	}
+	a.say("vicr: the rest needs root:")
+	a.say("  %s", command)
+	yes, err := a.confirm("Run it now?")
+	if err != nil {
+		return err
+	}
+	if !yes {
+		return a.declined("later: " + command)
+	}
+	return a.delegate(ctx, change.Program{Path: sudo, Args: args})
+}
+
+func untrustArgs(h ref.Host, o untrustOptions) []string {
+	args := []string{"untrust", h.String(), "--no-input"}
+	if o.force {
+		args = append(args, "--force")
+	}
+	return args
+}
+
+// shellLine is argv as it can be pasted into a shell.
+func shellLine(argv []string) string {
+	quoted := make([]string, len(argv))
+	for i, s := range argv {
+		quoted[i] = shellQuote(s)
+	}
+	return strings.Join(quoted, " ")
+}
+
+func shellQuote(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,[]", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 && !strings.ContainsAny(s, "[]") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,72 @@
+// Package atomicfile is the one room that writes files. A file is replaced as
+// a whole or not at all, also when the process is killed or the power fails:
+// what is read is either all of the old bytes or all of the new ones. It also
+// has files that grow over several runs and are then committed, scratch files,
+// and locks.
+//
+// Every system call that changes something lies between two numbered crash
+// points. They do nothing unless the program is built with the tag
+// "crashpoints".
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// ErrTooLarge is wrapped when a file is larger than the reader allows.
+var ErrTooLarge = errors.New("file is too large")
+
+// ErrNotEmpty is wrapped when a folder is to be removed that holds something.
+var ErrNotEmpty = errors.New("folder is not empty")
+
+// ErrBusy is wrapped when another writer has the ingest file open.
+var ErrBusy = errors.New("another vicr is writing it")
+
+// A NotRegularError says that something else than a plain file lies where one
+// was expected: a symbolic link, a folder, a FIFO, a device. It was left as it is.
+type NotRegularError struct {
+	Path string
+	Mode fs.FileMode
+}
+
+func (e *NotRegularError) Error() string {
+	return fmt.Sprintf("%q is %s, not a regular file", e.Path, kind(e.Mode))
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case m.IsDir():
+		return "a folder"
+	case m&fs.ModeNamedPipe != 0:
+		return "a FIFO"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "something special"
+}
+
+// A LockedError says that somebody else held a lock for as long as was waited.
+type LockedError struct {
+	Path string
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%q is locked by another process", e.Path)
+}
+
+// mutate makes one system call that changes something, between two crash points.
+func mutate(op func() error) error {
+	if err := crashPoint(); err != nil {
+		return err
+	}
+	if err := op(); err != nil {
+		return err
+	}
+	return crashPoint()
+}

@@ -1,0 +1,125 @@
+package atomicfile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// lockPoll is how long to wait between two looks at a lock that is held.
+const lockPoll = 20 * time.Millisecond
+
+// A HeldLock is a lock that this process holds until Unlock, Remove, or its end.
+type HeldLock struct {
+	tree *Tree
+	path string
+	file *os.File
+}
+
+// Lock is [Tree.Lock] on the machine's own tree.
+func Lock(ctx context.Context, path string, wait time.Duration) (*HeldLock, error) {
+	return Machine().Lock(ctx, path, wait)
+}
+
+// Lock takes the lock of the file at path, which it makes (0600) when it is
+// missing, and waits at most wait for whoever holds it; a process that ended
+// holds nothing. The folder must exist. The error is a [*LockedError], a
+// [*NotRegularError], an [*fs.PathError], or the context's.
+func (t *Tree) Lock(ctx context.Context, path string, wait time.Duration) (*HeldLock, error) {
+	name, err := t.name(path)
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	poll := time.NewTicker(lockPoll)
+	defer poll.Stop()
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		f, err := t.openLocked(name, path)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			return &HeldLock{tree: t, path: path, file: f}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-deadline.C:
+			return nil, &LockedError{Path: t.Real(path)}
+		case <-poll.C:
+		}
+	}
+}
+
+// openLocked opens the file called name, which it makes when it is missing,
+// and takes its lock; nil when somebody else has it.
+func (t *Tree) openLocked(name, path string) (*os.File, error) {
+	for {
+		f, err := t.openOrCreate(name)
+		if err != nil {
+			if _, rerr := t.regular(name, path); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+				err = rerr
+				return nil, err
+			}
+			return nil, t.named(err, path)
+		}
+		locked, err := tryLock(f)
+		if err != nil || !locked {
+			return nil, errors.Join(err, f.Close())
+		}
+		// Whoever held it may have renamed or removed the file since it was opened.
+		same, err := t.stillThere(f, name, path)
+		if err == nil && same {
+			return f, nil
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (t *Tree) openOrCreate(name string) (f *os.File, err error) {
+	flag := os.O_RDWR | openNoFollow | openNoBlock
+	f, err = t.fs.OpenFile(name, flag, 0)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	err = mutate(func() error {
+		f, err = t.fs.OpenFile(name, flag|os.O_CREATE, tempMode)
+		return err
+	})
+	if err != nil && f != nil {
+		err = errors.Join(err, f.Close())
+	}
+	return f, err
+}
+
+func (t *Tree) stillThere(f *os.File, name, path string) (bool, error) {
+	is, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	want, err := t.regular(name, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(is, want), err
+}
+
+// Unlock lets go of the lock; its file stays.
+func (l *HeldLock) Unlock() error { return l.file.Close() }
+
+// Remove removes the lock's file and lets go of the lock. Who waits for it
+// notices and makes a new one.
+func (l *HeldLock) Remove() error {
+	if renamesOpen {
+		return errors.Join(l.tree.Remove(l.path), l.file.Close())
+	}
+	return errors.Join(l.file.Close(), l.tree.Remove(l.path))
+}

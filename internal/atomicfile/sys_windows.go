@@ -1,0 +1,37 @@
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+const (
+	openNoBlock  = 0
+	openNoFollow = 0
+	modesCount   = false // permissions are lists there, which files inherit
+	renamesOpen  = false
+)
+
+func ownerOf(fs.FileInfo) (Owner, bool) { return Owner{}, false }
+
+// syncFolder does nothing: NTFS keeps the order of changes of names by itself.
+func syncFolder(*os.File) error { return nil }
+
+// tryLock takes the lock of an open file; false when somebody else has it. It
+// locks one byte far behind the end, since locked bytes cannot be read by others.
+func tryLock(f *os.File) (bool, error) {
+	at := &windows.Overlapped{Offset: math.MaxUint32, OffsetHigh: math.MaxInt32}
+	err := windows.LockFileEx(windows.Handle(f.Fd()),
+		windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, windows.ERROR_LOCK_VIOLATION), errors.Is(err, windows.ERROR_IO_PENDING):
+		return false, nil
+	}
+	return false, &fs.PathError{Op: "lock", Path: f.Name(), Err: err}
+}

@@ -1,0 +1,64 @@
+//go:build unix
+
+package change_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/change"
+)
+
+// The crash tests run this test binary, built with crash points, as the vicr
+// that is killed. What it does there is named by the environment.
+const (
+	verbEnv = "VICR_TEST_VERB"
+	rootEnv = "VICR_TEST_ROOT"
+)
+
+func TestMain(m *testing.M) {
+	verb := os.Getenv(verbEnv)
+	if verb == "" {
+		os.Exit(m.Run())
+	}
+	if err := perform(context.Background(), verb, os.Getenv(rootEnv)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+var errProof = errors.New("the engine does not trust it")
+
+// perform does to the tree beneath root what a command of vicr does.
+func perform(ctx context.Context, verb, root string) error {
+	tree, err := atomicfile.Beneath(root)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	j := change.OpenJournal(tree, journalAt)
+	switch verb {
+	case "apply":
+		return j.Apply(ctx, subject(hostA), planA(), nil)
+	case "apply-again":
+		return j.Apply(ctx, subject(hostA), planA2(), nil)
+	case "apply-unproven":
+		err := j.Apply(ctx, subject(hostA), planA(), func(context.Context) error { return errProof })
+		var back *change.RolledBackError
+		if errors.Is(err, errProof) && errors.As(err, &back) {
+			return nil
+		}
+		return fmt.Errorf("want a roll-back for the proof's error, got %w", err)
+	case "undo":
+		_, err := j.Undo(ctx, hostA, false)
+		return err
+	case "recover":
+		_, err := j.Recover(ctx)
+		return err
+	}
+	return fmt.Errorf("no verb %q", verb)
+}

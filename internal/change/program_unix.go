@@ -1,0 +1,17 @@
+//go:build unix
+
+package change
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+func askToEnd(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+
+// runAs makes the program another user's, without a way back to root.
+func runAs(cmd *exec.Cmd, u *User) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}}
+	return nil
+}

@@ -1,0 +1,155 @@
+package change
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/vicr-cli/vicr/internal/atomicfile"
+)
+
+// A session is one run that holds the journal's lock. End it.
+type session struct {
+	*Journal
+	lock  *atomicfile.HeldLock
+	state content
+}
+
+// begin takes the lock and reads the journal anew. Its folder is made if need be.
+func (j *Journal) begin(ctx context.Context) (*session, error) {
+	// What others could have written is refused before anything is made in it.
+	if _, err := j.load(); err != nil {
+		return nil, err
+	}
+	made, lock, err := j.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{Journal: j, lock: lock}
+	if s.state, err = j.load(); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	if len(s.state.Folders) == 0 {
+		s.state.Folders = made
+	}
+	return s, nil
+}
+
+func (j *Journal) acquire(ctx context.Context) (made []string, lock *atomicfile.HeldLock, err error) {
+	const tries = 100
+	for try := 1; ; try++ {
+		above, err := j.tree.MkdirAll(filepath.Dir(j.dir), newDirMode)
+		made = append(made, above...)
+		if err == nil {
+			var own []string
+			own, err = j.tree.MkdirAll(j.dir, journalDir)
+			made = append(made, own...)
+		}
+		if err == nil {
+			lock, err = j.tree.Lock(ctx, j.path(lockName), j.wait)
+		}
+		// A run that dropped the last entry removed the folder under our feet.
+		if errors.Is(err, fs.ErrNotExist) && try < tries {
+			continue
+		}
+		if err != nil {
+			return nil, nil, errors.Join(err, j.removeFolders(made))
+		}
+		return made, lock, nil
+	}
+}
+
+// removeFolders removes those that are empty, innermost first.
+func (j *Journal) removeFolders(folders []string) error {
+	var errs []error
+	for _, f := range slices.Backward(folders) {
+		if err := j.tree.RemoveDir(f); err != nil && !errors.Is(err, atomicfile.ErrNotEmpty) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// save makes the journal's file say what the session knows.
+func (s *session) save() error {
+	s.state.Format = journalFormat
+	data, err := json.MarshalIndent(s.state, "", "  ")
+	if err != nil {
+		return err
+	}
+	return s.tree.Write(s.path(journalName), append(data, '\n'), journalMode)
+}
+
+// end drops what nothing refers to any more, and the lock. A journal without
+// entries goes as a whole: what is in its file is needed up to the last.
+func (s *session) end() error {
+	if err := s.clean(); err != nil {
+		return errors.Join(err, s.lock.Unlock())
+	}
+	if len(s.state.Entries) > 0 || s.state.Open != nil {
+		return s.lock.Unlock()
+	}
+	err := errors.Join(s.tree.RemoveDir(s.path(backupName)), s.tree.Remove(s.path(journalName)))
+	if err != nil {
+		return errors.Join(err, s.lock.Unlock())
+	}
+	if err := s.lock.Remove(); err != nil {
+		return err
+	}
+	folders := s.state.Folders
+	if !slices.Contains(folders, s.dir) {
+		folders = append(slices.Clone(folders), s.dir)
+	}
+	return s.removeFolders(folders)
+}
+
+func (s *session) clean() error {
+	if _, err := s.tree.Sweep(s.dir); err != nil {
+		return err
+	}
+	if _, err := s.tree.Sweep(s.path(backupName)); err != nil {
+		return err
+	}
+	left, err := s.leftovers(&s.state)
+	if err != nil {
+		return err
+	}
+	for _, path := range left {
+		if err := s.tree.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// backUp keeps the bytes of a version, so that they can be brought back.
+func (s *session) backUp(v *Version, data []byte) error {
+	if v == nil {
+		return nil
+	}
+	if _, err := s.tree.MkdirAll(s.path(backupName), journalDir); err != nil {
+		return err
+	}
+	path := s.path(backupName, v.SHA256)
+	if is, _, err := look(s.tree, path); err == nil && sameBytes(is, v) {
+		return nil
+	}
+	return s.tree.Write(path, data, journalMode)
+}
+
+// backup reads them again; other bytes than those that were kept are an error.
+func (s *session) backup(v *Version) ([]byte, error) {
+	path := s.path(backupName, v.SHA256)
+	is, data, err := look(s.tree, path)
+	if err != nil {
+		return nil, err
+	}
+	if !sameBytes(is, v) {
+		return nil, &JournalError{Path: s.tree.Real(path), Why: fmt.Sprintf("it does not hold the %d bytes that were kept", v.Size)}
+	}
+	return data, nil
+}

@@ -1,0 +1,226 @@
+// Package engine moves images into and out of a Docker-compatible engine,
+// names them there, and asks it whether it trusts a registry. It speaks the
+// Engine API from 1.40 on (Docker 19.03), which Podman's socket serves too.
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+
+	"github.com/vicr-cli/vicr/internal/transfer"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+const (
+	// DefaultHost is where an engine is looked for when nothing else is configured.
+	DefaultHost = client.DefaultDockerHost
+
+	// silence is how long an engine may leave a ping unanswered.
+	silence = 2 * time.Second
+	// watchEvery is how often an engine is pinged while it works on a long call.
+	// It is busy then and may take twice as long to answer.
+	watchEvery = 15 * time.Second
+)
+
+// Options say how an engine is reached.
+type Options struct {
+	Configured bool          // somebody named this host: its absence is an error, not an absence
+	Scratch    string        // folder for the layers of images that are read; made when it is needed
+	TLS        *tls.Config   // for tcp hosts; nil: in clear
+	Silence    time.Duration // longest wait for a ping; 0: 2 s
+	Watch      time.Duration // pause between two pings during long calls; 0: 15 s
+}
+
+// An Engine is a connection to one Docker-compatible engine. Its methods may
+// be called at the same time.
+type Engine struct {
+	host string
+	api  *client.Client
+	o    Options
+}
+
+// Open prepares the connection to host, a DOCKER_HOST value; "" is
+// [DefaultHost]. It takes unix:// and tcp:// everywhere and npipe:// on
+// Windows. Nothing is sent yet. Errors are [*UnavailableError].
+func Open(host string, o Options) (*Engine, error) {
+	if host == "" {
+		host = DefaultHost
+	}
+	if o.Silence <= 0 {
+		o.Silence = silence
+	}
+	if o.Watch <= 0 {
+		o.Watch = watchEvery
+	}
+	e := &Engine{host: host, o: o}
+	if why := refused(host); why != "" {
+		return nil, e.unavailable(why, nil)
+	}
+	var opts []client.Opt
+	if o.TLS != nil && !strings.HasPrefix(host, "unix://") && !strings.HasPrefix(host, "npipe://") {
+		opts = append(opts, client.WithHTTPClient(&http.Client{
+			Transport:     &http.Transport{TLSClientConfig: o.TLS},
+			CheckRedirect: client.CheckRedirect,
+		}))
+	}
+	api, err := client.New(append(opts, client.WithHost(host))...)
+	if err != nil {
+		return nil, e.unavailable(err.Error(), err)
+	}
+	e.api = api
+	return e, nil
+}
+
+// refused says why a host is none that can be reached, "" if it can.
+func refused(host string) (why string) {
+	scheme, rest, ok := strings.Cut(host, "://")
+	switch {
+	case !ok || rest == "":
+		return "not a DOCKER_HOST value such as unix:///var/run/docker.sock or tcp://192.0.2.1:2376"
+	case scheme == "ssh":
+		return "engines behind ssh are not supported; forward the socket with ssh -L and set DOCKER_HOST to it"
+	case scheme == "npipe" && !strings.HasPrefix(DefaultHost, "npipe://"):
+		return "named pipes exist on Windows only"
+	case scheme != "unix" && scheme != "tcp" && scheme != "npipe":
+		return fmt.Sprintf("%s:// is not supported; unix:// and tcp:// are", scheme)
+	}
+	return ""
+}
+
+// Close ends idle connections.
+func (e *Engine) Close() error { return e.api.Close() }
+
+// Host is the address that the engine was opened with.
+func (e *Engine) Host() string { return e.host }
+
+// Info is what an engine says of itself when it is pinged.
+type Info struct {
+	APIVersion string // highest that it serves, such as "1.41"
+	OS         string // of the containers: "linux", "windows"
+}
+
+// Ping asks whether the engine is there, and settles the version of the API.
+// It takes 2 s at most. The error is [ErrNoEngine] when there is no such
+// socket and nobody configured it, else [*UnavailableError].
+func (e *Engine) Ping(ctx context.Context) (Info, error) {
+	return e.ping(ctx, e.o.Silence)
+}
+
+func (e *Engine) ping(ctx context.Context, limit time.Duration) (Info, error) {
+	short, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	res, err := e.api.Ping(short, client.PingOptions{NegotiateAPIVersion: true})
+	switch {
+	case ctx.Err() != nil:
+		return Info{}, ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded) || short.Err() != nil:
+		return Info{}, e.unavailable(fmt.Sprintf("silent for %s", limit), err)
+	case errors.Is(err, fs.ErrNotExist) && !e.o.Configured:
+		return Info{}, ErrNoEngine
+	case err != nil:
+		return Info{}, e.unavailable(plain(err), err)
+	case res.APIVersion == "":
+		return Info{}, e.unavailable("what answers there does not speak the Docker API", nil)
+	}
+	return Info{APIVersion: res.APIVersion, OS: res.OSType}, nil
+}
+
+func (e *Engine) unavailable(why string, err error) *UnavailableError {
+	return &UnavailableError{Host: e.host, Why: why, Err: err}
+}
+
+// failure gives an error of a call to the engine one of this package's types
+// where it is about the connection. what says what was asked for.
+func (e *Engine) failure(ctx context.Context, what string, err error) error {
+	var away *UnavailableError
+	cause := context.Cause(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(cause, &away):
+		return away
+	case cause != nil:
+		return cause
+	case client.IsErrConnectionFailed(err):
+		return e.unavailable(plain(err), err)
+	case errdefs.IsNotFound(err):
+		return fmt.Errorf("%s: %w", what, transfer.ErrNotFound)
+	}
+	return fmt.Errorf("%s: %w", what, &ResponseError{Message: plain(err), Err: err})
+}
+
+// plain drops what the client library puts before the engine's own words.
+func plain(err error) string {
+	return strings.TrimPrefix(err.Error(), "Error response from daemon: ")
+}
+
+// guard returns a context that ends, with an [*UnavailableError] as its cause,
+// when the engine stops answering pings. Long calls have no limit of time of
+// their own: a large image may keep a healthy engine silent for minutes. The
+// caller calls stop.
+func (e *Engine) guard(ctx context.Context) (guarded context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(e.o.Watch)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if _, err := e.ping(ctx, 2*e.o.Watch); err != nil {
+				cancel(err)
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel(context.Canceled)
+		<-done
+	}
+}
+
+// Platform is the one that the engine runs images for.
+func (e *Engine) Platform(ctx context.Context) (v1.Platform, error) {
+	ctx, stop := e.guard(ctx)
+	defer stop()
+	v, err := e.api.ServerVersion(ctx, client.ServerVersionOptions{})
+	if err != nil {
+		return v1.Platform{}, e.failure(ctx, "version of the engine", err)
+	}
+	if v.Os == "" || v.Arch == "" {
+		return v1.Platform{}, e.unavailable("it does not say what it runs on", nil)
+	}
+	return v1.Platform{OS: v.Os, Architecture: v.Arch}, nil
+}
+
+// keepsManifests says whether the engine keeps manifests and compressed layers
+// as they came (the containerd image store), rather than unpacked layers alone.
+func (e *Engine) keepsManifests(ctx context.Context) (bool, error) {
+	ctx, stop := e.guard(ctx)
+	defer stop()
+	res, err := e.api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return false, e.failure(ctx, "state of the engine", err)
+	}
+	for _, pair := range res.Info.DriverStatus {
+		// moby daemon/containerd/service.go, LayerStoreStatus
+		if pair[0] == "driver-type" && pair[1] == "io.containerd.snapshotter.v1" {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,315 @@
+package engine_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/gzip"
+	"go.uber.org/goleak"
+
+	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/transfer/transfertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A fake is an engine that loads, names and saves images as dockerd does. With
+// keeps it is one with the containerd store, else like dockerd 20.10.
+type fake struct {
+	keeps bool
+	// Each may answer in place of the fake; false leaves it to the fake.
+	instead map[string]func(w http.ResponseWriter, r *http.Request) bool
+
+	host string
+
+	mu     sync.Mutex
+	names  map[string]string               // name -> image ID
+	images map[string]transfertest.Content // image ID -> what it is made of
+	roots  map[string]v1.Descriptor        // image ID -> manifest
+	calls  []string                        // method and path
+	files  map[string][]byte               // of the last load
+	broken int                             // loads whose body was cut
+}
+
+func newFake(t testing.TB, keeps bool) *fake {
+	t.Helper()
+	f := &fake{
+		keeps: keeps, names: map[string]string{}, images: map[string]transfertest.Content{}, roots: map[string]v1.Descriptor{},
+		instead: map[string]func(http.ResponseWriter, *http.Request) bool{},
+	}
+	f.host = "unix://" + serve(t, f)
+	return f
+}
+
+// serve answers on a socket of the test.
+func serve(t testing.TB, h http.Handler) (socket string) {
+	t.Helper()
+	l := listen(t)
+	s := httptest.NewUnstartedServer(h)
+	must(t, s.Listener.Close())
+	s.Listener = l
+	s.Start()
+	t.Cleanup(s.Close)
+	return l.Addr().String()
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	// A socket's path has 104 bytes at most, fewer than the folders of some tests.
+	dir, err := os.MkdirTemp("", "vicr")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	must(t, err)
+	return l
+}
+
+func (f *fake) open(t testing.TB, o engine.Options) *engine.Engine {
+	t.Helper()
+	o.Configured = true
+	if o.Scratch == "" {
+		o.Scratch = filepath.Join(t.TempDir(), "scratch")
+	}
+	e, err := engine.Open(f.host, o)
+	must(t, err)
+	t.Cleanup(func() { must(t, e.Close()) })
+	return e
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p := r.URL.Path
+	if rest, ok := strings.CutPrefix(p, "/v1.41"); ok {
+		p = rest
+	}
+	f.mu.Lock()
+	f.calls = append(f.calls, r.Method+" "+p)
+	f.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Api-Version", "1.41")
+	w.Header().Set("Ostype", "linux")
+	if h := f.instead[p]; h != nil && h(w, r) {
+		return
+	}
+	switch {
+	case p == "/_ping":
+		fmt.Fprint(w, "OK")
+	case p == "/version":
+		fmt.Fprint(w, `{"Version":"library-import","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}`)
+	case p == "/info" && f.keeps:
+		fmt.Fprint(w, `{"Driver":"overlayfs","DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]]}`)
+	case p == "/info":
+		fmt.Fprint(w, `{"Driver":"overlay2","DriverStatus":[["Backing Filesystem","extfs"]]}`)
+	case p == "/images/load":
+		f.load(w, r)
+	case p == "/images/get":
+		f.save(w, r.FormValue("names"))
+	case strings.HasPrefix(p, "/images/"):
+		f.image(w, r, strings.TrimPrefix(p, "/images/"))
+	default:
+		refuse(w, http.StatusNotFound, "page not found")
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, message string) {
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"message": message})
+}
+
+// id finds an image by name or ID. The lock is held.
+func (f *fake) id(name string) string {
+	if _, ok := f.images[name]; ok {
+		return name
+	}
+	return f.names[name]
+}
+
+func (f *fake) image(w http.ResponseWriter, r *http.Request, rest string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	name := strings.TrimSuffix(strings.TrimSuffix(rest, "/json"), "/tag")
+	id := f.id(name)
+	switch {
+	case id == "":
+		refuse(w, http.StatusNotFound, "No such image: "+name)
+	case strings.HasSuffix(rest, "/json"):
+		_ = json.NewEncoder(w).Encode(map[string]string{"Id": id})
+	case strings.HasSuffix(rest, "/tag"):
+		f.names[r.FormValue("repo")+":"+r.FormValue("tag")] = id
+		w.WriteHeader(http.StatusCreated)
+	case r.Method == http.MethodDelete:
+		delete(f.names, name)
+		fmt.Fprint(w, `[]`)
+	}
+}
+
+func (f *fake) load(w http.ResponseWriter, r *http.Request) {
+	files := map[string][]byte{}
+	t := tar.NewReader(r.Body)
+	for {
+		h, err := t.Next()
+		if err == io.EOF {
+			break
+		}
+		if err == nil {
+			files[h.Name], err = io.ReadAll(t)
+		}
+		if err != nil {
+			f.mu.Lock()
+			f.broken++
+			f.mu.Unlock()
+			refuse(w, http.StatusInternalServerError, "unexpected EOF")
+			return
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.files = files
+	if why := f.keep(files); why != "" {
+		fmt.Fprintf(w, `{"errorDetail":{"message":%q},"error":%q}`, why, why)
+		return
+	}
+	fmt.Fprint(w, `{"stream":"Loaded image\n"}`)
+}
+
+// keep takes the files of a load, and says why not. The lock is held.
+func (f *fake) keep(files map[string][]byte) (why string) {
+	c := transfertest.Content{}
+	for name, data := range files {
+		if parts := strings.Split(name, "/"); parts[0] == "blobs" {
+			c[v1.Hash{Algorithm: parts[1], Hex: parts[2]}] = data
+		}
+	}
+	var index v1.IndexManifest
+	if json.Unmarshal(files["index.json"], &index) != nil || len(index.Manifests) != 1 || files["oci-layout"] == nil {
+		return "no OCI layout"
+	}
+	root := index.Manifests[0]
+	id, tags := root.Digest.String(), []string{}
+	if name := root.Annotations["io.containerd.image.name"]; name != "" {
+		tags = append(tags, name)
+	}
+	if !f.keeps {
+		var items []struct {
+			Config           string
+			RepoTags, Layers []string
+		}
+		if json.Unmarshal(files["manifest.json"], &items) != nil || len(items) != 1 {
+			return "no manifest.json"
+		}
+		config := files[items[0].Config]
+		id, tags = transfertest.DescriptorOf("sha256", "", config).Digest.String(), items[0].RepoTags
+		for i, l := range items[0].Layers {
+			if got := diffID(files[l]); got != diffIDs(config)[i] {
+				return fmt.Sprintf("invalid diffID for layer %d: expected %q, got %q", i, diffIDs(config)[i], got)
+			}
+		}
+	}
+	f.images[id], f.roots[id] = c, root
+	for _, tag := range tags {
+		f.names[tag] = id
+	}
+	return ""
+}
+
+func diffID(layer []byte) string {
+	z, err := gzip.NewReader(bytes.NewReader(layer))
+	if err != nil {
+		return err.Error()
+	}
+	h, _, err := v1.SHA256(z)
+	if err != nil {
+		return err.Error()
+	}
+	return h.String()
+}
+
+func diffIDs(config []byte) []string {
+	var c struct {
+		RootFS struct {
+			DiffIDs []string `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	_ = json.Unmarshal(config, &c)
+	return c.RootFS.DiffIDs
+}
+
+func (f *fake) save(w http.ResponseWriter, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := f.id(name)
+	if id == "" {
+		refuse(w, http.StatusNotFound, "reference does not exist")
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-tar")
+	t := tar.NewWriter(w)
+	defer t.Close()
+	if f.keeps {
+		saveLayout(t, name, f.roots[id], f.images[id])
+	} else {
+		saveDocker(t, name, f.roots[id], f.images[id])
+	}
+}
+
+func put(t *tar.Writer, name string, data []byte) {
+	_ = t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: 0o644})
+	_, _ = t.Write(data)
+}
+
+func putJSON(t *tar.Writer, name string, document any) {
+	data, _ := json.Marshal(document)
+	put(t, name, data)
+}
+
+// saveLayout writes what the containerd store gives out: an index of index.json
+// names all platforms, also those that are not there.
+func saveLayout(t *tar.Writer, name string, root v1.Descriptor, c transfertest.Content) {
+	for _, h := range slices.SortedFunc(maps.Keys(c), func(a, b v1.Hash) int { return strings.Compare(a.Hex, b.Hex) }) {
+		put(t, "blobs/"+h.Algorithm+"/"+h.Hex, c[h])
+	}
+	root.Annotations = map[string]string{"io.containerd.image.name": name}
+	putJSON(t, "index.json", v1.IndexManifest{SchemaVersion: 2, Manifests: []v1.Descriptor{root}})
+	putJSON(t, "oci-layout", map[string]string{"imageLayoutVersion": "1.0.0"})
+}
+
+// saveDocker writes what dockerd 20.10 gives out: a folder for each layer, a
+// link for one that was there before, manifest.json last.
+func saveDocker(t *tar.Writer, name string, root v1.Descriptor, c transfertest.Content) {
+	var m v1.Manifest
+	_ = json.Unmarshal(c[root.Digest], &m)
+	config := m.Config.Digest.Hex + ".json"
+	var layers []string
+	first := map[v1.Hash]string{}
+	for i, l := range m.Layers {
+		dir := fmt.Sprintf("%064d", i)
+		_ = t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755})
+		put(t, dir+"/VERSION", []byte("1.0"))
+		put(t, dir+"/json", []byte(`{"id":"x"}`))
+		if to := first[l.Digest]; to != "" {
+			_ = t.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: dir + "/layer.tar", Linkname: "../" + to + "/layer.tar"})
+		} else {
+			z, _ := gzip.NewReader(bytes.NewReader(c[l.Digest]))
+			plain, _ := io.ReadAll(z)
+			put(t, dir+"/layer.tar", plain)
+			first[l.Digest] = dir
+		}
+		layers = append(layers, dir+"/layer.tar")
+	}
+	put(t, config, c[m.Config.Digest])
+	putJSON(t, "manifest.json", []map[string]any{{"Config": config, "RepoTags": []string{name}, "Layers": layers}})
+	put(t, "repositories", []byte(`{}`))
+}

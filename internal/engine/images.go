@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/client"
+
+	"github.com/vicr-cli/vicr/internal/transfer"
+)
+
+// Has says whether the engine has an image of this name.
+func (e *Engine) Has(ctx context.Context, img string) (bool, error) {
+	_, err := e.imageID(ctx, img)
+	if errors.Is(err, transfer.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// imageID is what the engine calls the image img: the digest of its config, or
+// of its manifest or index where the engine keeps those. The error wraps
+// [transfer.ErrNotFound] if it has none.
+func (e *Engine) imageID(ctx context.Context, img string) (string, error) {
+	ctx, stop := e.guard(ctx)
+	defer stop()
+	res, err := e.api.ImageInspect(ctx, img)
+	if err != nil {
+		return "", e.failure(ctx, img+" in the engine", err)
+	}
+	return res.ID, nil
+}
+
+// Tag gives the image src the names dst. The error wraps
+// [transfer.ErrNotFound] if there is no src; then no name was given.
+func (e *Engine) Tag(ctx context.Context, src string, dst ...string) error {
+	ctx, stop := e.guard(ctx)
+	defer stop()
+	for _, name := range dst {
+		if _, err := e.api.ImageTag(ctx, client.ImageTagOptions{Source: src, Target: name}); err != nil {
+			what := name
+			if errdefs.IsNotFound(err) {
+				what = src + " in the engine"
+			}
+			return e.failure(ctx, what, err)
+		}
+	}
+	return nil
+}
+
+// remove takes a name away from an image, and the image if that was its last.
+func (e *Engine) remove(ctx context.Context, name string) error {
+	ctx, stop := e.guard(ctx)
+	defer stop()
+	_, err := e.api.ImageRemove(ctx, name, client.ImageRemoveOptions{PruneChildren: true})
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return e.failure(ctx, name, err)
+}
+
+// taggedName is img without its digest, and its tag; both are "" when img has
+// a digest alone, under which no engine can be told to keep an image.
+func taggedName(img string) (name, tag string, err error) {
+	named, err := reference.ParseNormalizedNamed(img)
+	if err != nil {
+		return "", "", fmt.Errorf("image %q: %w", img, err)
+	}
+	if tagged, ok := named.(reference.Tagged); ok {
+		return named.Name() + ":" + tagged.Tag(), tagged.Tag(), nil
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return "", "", nil
+	}
+	return named.Name() + ":latest", "latest", nil
+}

@@ -1,0 +1,105 @@
+// Package machine sees, read-only, which container tools this machine or the
+// tree of --root has, how they run and where they read. It asks no network and
+// starts no program.
+package machine
+
+import (
+	"io/fs"
+	"strings"
+)
+
+// A Machine is what was seen. Paths are those of the machine itself, in the
+// form of its GOOS; with Root they are meant beneath it.
+type Machine struct {
+	GOOS   string
+	Euid   int    // effective user ID; -1 where there is none
+	Root   string // folder of --root; "" for the machine itself
+	Dirs   Dirs
+	Docker Docker
+
+	// FS is how the files of the machine are read, by the names that [Name]
+	// makes. Nil: those of the machine itself, or beneath Root and never outside it.
+	FS fs.FS
+}
+
+// Docker is what is known of the Docker engine that runs as root on this machine.
+type Docker struct {
+	Found    bool
+	Evidence string // what gave it away, in words; may hold any byte
+
+	// CertsDir is where the engine looks for a CA by the host of an image. It
+	// is given also when no engine was found; "" if there is no such folder.
+	CertsDir   string
+	ConfigFile string // its daemon.json, also when no engine was found
+	Socket     string // where that engine, and no other, answers; "" if no socket was seen
+
+	Remote   bool   // DockerHost names an engine on another machine
+	Endpoint string // DockerHost as scheme://host[:port] when Remote, "" if it cannot be read; may hold any byte
+	Rootless bool   // an engine that runs as a normal user is among the Variants
+	Variants []Variant
+}
+
+// A Kind is a way to run a Docker engine that reads its files elsewhere.
+type Kind string
+
+// The kinds of [Variant].
+const (
+	Rootless Kind = "rootless" // dockerd as a normal user, under RootlessKit
+	Snap     Kind = "snap"     // dockerd out of Canonical's snap package
+	Desktop  Kind = "desktop"  // Docker Desktop: dockerd in a virtual machine
+	Podman   Kind = "podman"   // Podman's socket, named by DockerHost
+	Unknown  Kind = "unknown"  // a socket named by DockerHost of which nothing more is known
+)
+
+// A Variant is a Docker engine that is there, or in use, beside the one that
+// runs as root.
+type Variant struct {
+	Kind     Kind
+	Evidence string // what gave it away, in words; may hold any byte
+	CertsDir string // where it looks for a CA by the host of an image; "" if not known
+}
+
+// Options are what [Look] starts from. All of the environment comes in here.
+type Options struct {
+	GOOS       string
+	Root       string // "" for the machine itself
+	Home       string // of the user whose folders are meant
+	Euid       int
+	Getenv     func(string) string          // nil: no variable is set
+	DockerHost string                       // the engine in use, as in DOCKER_HOST; "" for the default one
+	LookPath   func(string) (string, error) // nil: programs are looked for in their usual places alone
+	FS         fs.FS                        // see [Machine]
+}
+
+// Look sees what is there. What cannot be read counts as absent.
+func Look(o Options) Machine {
+	o.Home = o.home()
+	if o.Root != "" || o.LookPath == nil {
+		o.LookPath = func(string) (string, error) { return "", fs.ErrNotExist }
+	}
+	m := Machine{GOOS: o.GOOS, Euid: o.Euid, Root: o.Root, Dirs: DirsOf(o), FS: o.FS}
+	m.Docker = lookDocker(m, o)
+	return m
+}
+
+// Join joins the elements of a path in the form of the machine's GOOS, which
+// need not be the one that this program runs on. A drive or share comes first.
+func (m Machine) Join(elem ...string) string { return join(m.GOOS, elem...) }
+
+func join(goos string, elem ...string) string {
+	sep := "/"
+	if goos == windows {
+		sep = `\`
+	}
+	var b strings.Builder
+	for _, e := range elem {
+		if e == "" {
+			continue
+		}
+		if b.Len() > 0 && !strings.HasSuffix(b.String(), sep) {
+			b.WriteString(sep)
+		}
+		b.WriteString(e)
+	}
+	return b.String()
+}

@@ -1,0 +1,158 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/vicr-cli/vicr/internal/transfer"
+	"github.com/vicr-cli/vicr/internal/wire"
+)
+
+// Codes of an [Error], as registries use them (OCI distribution-spec, "Error
+// Codes"; those of Harbor as its API documents them), but the first, which is
+// vicr's own word for what Harbor says in several ways.
+const (
+	CodeProjectNotFound     = "PROJECT_NOT_FOUND"
+	CodeNotFound            = "NOT_FOUND" // Harbor 2
+	CodeManifestUnknown     = "MANIFEST_UNKNOWN"
+	CodeNameUnknown         = "NAME_UNKNOWN"
+	CodeBlobUnknown         = "BLOB_UNKNOWN"
+	CodeBlobUploadUnknown   = "BLOB_UPLOAD_UNKNOWN"
+	CodeManifestBlobUnknown = "MANIFEST_BLOB_UNKNOWN"
+	CodeDenied              = "DENIED"
+	CodeUnauthorized        = "UNAUTHORIZED"
+)
+
+const maxMessage = 300 // bytes of the registry's message that are shown
+
+// An Error is an answer of the registry that is not what was asked for. It
+// wraps [transfer.ErrNotFound] if the registry says that something is missing.
+type Error struct {
+	Op      string // "get manifest", "push blob"
+	Image   string // the full name
+	Status  int    // of HTTP
+	Code    string // the registry's, or ""
+	Message string // the registry's, raw; or ""
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%s: %s: status %d", e.Op, e.Image, e.Status)
+	if e.Code != "" {
+		s += " " + e.Code
+	} else if text := http.StatusText(e.Status); text != "" {
+		s += " " + text
+	}
+	if e.Message != "" {
+		s += ": " + strconv.Quote(bounded(e.Message))
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error {
+	switch e.Code {
+	case CodeProjectNotFound, CodeNotFound, CodeManifestUnknown, CodeNameUnknown, CodeBlobUnknown:
+		return transfer.ErrNotFound
+	case CodeBlobUploadUnknown, CodeManifestBlobUnknown:
+		return nil
+	}
+	if e.Status == http.StatusNotFound {
+		return transfer.ErrNotFound
+	}
+	return nil
+}
+
+func bounded(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	s = s[:maxMessage]
+	for range utf8.UTFMax {
+		if r, size := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || size != 1 {
+			break
+		}
+		s = s[:len(s)-1]
+	}
+	return s + "..."
+}
+
+// fail makes an error of an answer, and closes it.
+func (r *Repository) fail(op string, resp *http.Response) error {
+	e := &Error{Op: op, Image: r.img.String(), Status: resp.StatusCode}
+	body, err := wire.ReadAll(resp.Body, wire.MaxError)
+	_ = resp.Body.Close() // nothing more is wanted of it
+	if err == nil {
+		e.Code, e.Message = parseRefusal(body)
+	}
+	if e.Code == "" && e.Message == "" && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
+		e.Message = strings.TrimSpace(string(body))
+	}
+	if missingProject(e) {
+		e.Code = CodeProjectNotFound
+	}
+	return e
+}
+
+var (
+	codeShape = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+	// What Harbor 2 answers, with 401 and an empty challenge, where there is no
+	// such project ("project x not found: project x not found").
+	projectShape = regexp.MustCompile(`^project \S+ not found\b`)
+)
+
+// parseRefusal reads the errors document of the Distribution API, or the
+// {"code":...,"message":...} of Harbor 1's own API.
+func parseRefusal(body []byte) (code, message string) {
+	type refusal struct {
+		Code    any    `json:"code"` // Harbor 1: a number
+		Message string `json:"message"`
+	}
+	var doc struct {
+		refusal
+		Errors []refusal `json:"errors"`
+	}
+	if json.Unmarshal(body, &doc) != nil {
+		return "", ""
+	}
+	first := doc.refusal
+	if len(doc.Errors) > 0 {
+		first = doc.Errors[0]
+	}
+	if s, ok := first.Code.(string); ok && codeShape.MatchString(s) {
+		code = s
+	}
+	return code, first.Message
+}
+
+func missingProject(e *Error) bool {
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return projectShape.MatchString(e.Message)
+	}
+	return false
+}
+
+// A RangeError says that the registry gave another part of a blob than the one
+// asked for. It wraps [transfer.ErrOffset].
+type RangeError struct {
+	Want string // the Content-Range that was to come
+	Got  string // the one that came, raw
+}
+
+func (e *RangeError) Error() string {
+	return fmt.Sprintf("the registry sent %s instead of %q", strconv.Quote(bounded(e.Got)), e.Want)
+}
+
+func (e *RangeError) Unwrap() error { return transfer.ErrOffset }
+
+// A PagingError says that a list of tags was given up.
+type PagingError struct {
+	Image string
+	Why   string
+}
+
+func (e *PagingError) Error() string { return fmt.Sprintf("list tags: %s: %s", e.Image, e.Why) }

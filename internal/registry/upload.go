@@ -1,0 +1,189 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/vicr-cli/vicr/internal/transfer"
+	"github.com/vicr-cli/vicr/internal/wire"
+)
+
+const (
+	maxUploads  = 3 // how often one blob is sent from its beginning
+	uploadPause = 500 * time.Millisecond
+)
+
+// PutBlob uploads a blob unless the registry has it: HEAD, then POST and one
+// PUT with all of it. When the connection breaks or the registry fails it asks
+// and sends again from the beginning, up to three times in all. Errors:
+// [*Error], [*transfer.DigestError] if the registry says that it holds
+// something else, those of open and of the round-tripper.
+func (r *Repository) PutBlob(ctx context.Context, desc v1.Descriptor, open transfer.Opener) (taken int64, err error) {
+	for try := 1; ; try++ {
+		has, err := r.has(ctx, desc)
+		if err != nil || has {
+			return taken, err
+		}
+		body := &upload{ctx: ctx, open: open}
+		err = r.upload(ctx, desc, body)
+		if cause := body.failure(); cause != nil {
+			return 0, cause
+		}
+		if err == nil {
+			return desc.Size, nil
+		}
+		if try == maxUploads || ctx.Err() != nil || !passing(err) {
+			return 0, err
+		}
+		if err := r.wait(ctx, time.Duration(try)*uploadPause); err != nil {
+			return 0, err
+		}
+		taken = desc.Size // if it is there now, the lost answer was a good one
+	}
+}
+
+// passing says whether an upload that failed with err may go well in another try.
+func passing(err error) bool {
+	switch wire.KindOf(err) {
+	case wire.Unreachable, wire.Silent:
+		return true
+	}
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Status >= http.StatusInternalServerError || e.Code == CodeBlobUploadUnknown)
+}
+
+// has says whether the registry has the blob. What it refuses to say here it
+// says better, with a body, when the upload is begun.
+func (r *Repository) has(ctx context.Context, desc v1.Descriptor) (bool, error) {
+	resp, err := r.send(ctx, http.MethodHead, r.url("blobs", desc.Digest.String()), nil)
+	if err != nil {
+		return false, err
+	}
+	_ = resp.Body.Close() // HEAD has none
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return resp.ContentLength < 0 || resp.ContentLength == desc.Size, nil
+	case resp.StatusCode >= http.StatusInternalServerError:
+		return false, &Error{Op: "look for blob", Image: r.img.String(), Status: resp.StatusCode}
+	}
+	return false, nil
+}
+
+func (r *Repository) upload(ctx context.Context, desc v1.Descriptor, body *upload) error {
+	at, err := r.begin(ctx)
+	if err != nil {
+		return err
+	}
+	if at.RawQuery != "" { // the upload's state, which may be signed as it is
+		at.RawQuery += "&"
+	}
+	at.RawQuery += url.Values{"digest": {desc.Digest.String()}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at.String(), http.NoBody)
+	if err != nil {
+		return err
+	}
+	if desc.Size > 0 { // a body that is not NoBody and has length 0 is one of unknown length
+		if req.Body, err = body.again(); err != nil {
+			return err
+		}
+		req.GetBody = body.again
+	}
+	req.ContentLength = desc.Size
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := r.rt.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	if !done(resp.StatusCode) {
+		return r.fail("push blob", resp)
+	}
+	discard(resp)
+	return checkDigest("blob", desc.Digest, resp)
+}
+
+// begin opens an upload and returns where it goes on.
+func (r *Repository) begin(ctx context.Context) (*url.URL, error) {
+	u := r.url("blobs", "uploads/")
+	resp, err := r.send(ctx, http.MethodPost, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusAccepted {
+		return nil, r.fail("begin upload", resp)
+	}
+	discard(resp)
+	at, err := wire.Join(u, secured(r.base, resp.Header.Get("Location")))
+	if err != nil {
+		return nil, err
+	}
+	return at, nil
+}
+
+// secured is location with https instead of http where it names the registry
+// itself: behind a proxy that ends TLS, registries do not know better
+// (harbor-api.md 5.4; Distribution without X-Forwarded-Proto).
+func secured(base *url.URL, location string) string {
+	u, err := url.Parse(location)
+	if err != nil || base.Scheme != "https" || !strings.EqualFold(u.Scheme, "http") || !strings.EqualFold(u.Hostname(), base.Hostname()) {
+		return location
+	}
+	if p := u.Port(); p != "" && p != "80" && p != base.Port() {
+		return location
+	}
+	u.Scheme, u.Host = base.Scheme, base.Host
+	return u.String()
+}
+
+// An upload opens the blob each time that the request is sent, and remembers
+// how reading it failed: net/http may return another error in its place.
+type upload struct {
+	ctx  context.Context //nolint:containedctx // that of the one call of PutBlob; GetBody has no parameter for it
+	open transfer.Opener
+
+	mu  sync.Mutex
+	err error
+}
+
+func (u *upload) again() (io.ReadCloser, error) {
+	rc, err := u.open(u.ctx, 0)
+	if err != nil {
+		u.failed(err)
+		return nil, err
+	}
+	return &uploadReader{rc, u}, nil
+}
+
+func (u *upload) failed(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.err == nil {
+		u.err = err
+	}
+}
+
+func (u *upload) failure() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err
+}
+
+type uploadReader struct {
+	io.ReadCloser
+	upload *upload
+}
+
+func (r *uploadReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.upload.failed(err)
+	}
+	return n, err
+}

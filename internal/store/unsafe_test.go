@@ -1,0 +1,123 @@
+//go:build unix
+
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/transfer"
+	"github.com/vicr-cli/vicr/internal/transfer/transfertest"
+)
+
+func tiny() *transfertest.Source {
+	c := transfertest.Content{}
+	return &transfertest.Source{Root: c.Image(transfertest.Amd64(), c.Layer([]byte("x"))), Content: c}
+}
+
+func TestRootRefusesFoldersOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(t *testing.T, dir string) string{
+		"group may write": func(t *testing.T, dir string) string { t.Helper(); return chmod(t, dir, 0o775) },
+		"world may write": func(t *testing.T, dir string) string { t.Helper(); return chmod(t, dir, 0o757) },
+		"symbolic link": func(t *testing.T, dir string) string {
+			t.Helper()
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(dir, link); err != nil {
+				t.Fatal(err)
+			}
+			return link
+		},
+		"dangling link": func(t *testing.T, dir string) string {
+			t.Helper()
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(filepath.Join(dir, "none"), link); err != nil {
+				t.Fatal(err)
+			}
+			return link
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			real := t.TempDir()
+			dir := spoil(t, real)
+			for euid, refused := range map[int]bool{0: true, 1000: false} {
+				s := Open(dir)
+				s.euid = euid
+				if name == "dangling link" && !refused {
+					continue
+				}
+				_, err := transfer.Copy(t.Context(), tiny(), s.Sink("a"), transfer.Options{})
+				_, resolving := s.Source("a").Resolve(t.Context())
+				_, listing := s.List(t.Context())
+				tagging := s.Tag(t.Context(), "a", "b")
+				for verb, err := range map[string]error{"copy": err, "resolve": resolving, "list": listing, "tag": tagging} {
+					if _, unsafe := errors.AsType[*UnsafeError](err); unsafe != refused {
+						t.Errorf("user %d, %s: %v", euid, verb, err)
+					}
+				}
+				if left, err := os.ReadDir(real); err != nil || (refused && euid == 0 && len(left) != 0 && left[0].Name() != "blobs") {
+					t.Errorf("user %d: left %v, %v", euid, left, err)
+				}
+			}
+		})
+	}
+}
+
+func chmod(t *testing.T, dir string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.Chmod(dir, mode); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestFIFOsAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	src := tiny()
+	var layer v1.Descriptor
+	for h, data := range src.Content {
+		if len(data) == 1 {
+			layer = v1.Descriptor{Digest: h, Size: 1}
+		}
+	}
+	fifo := func(name string) *Store {
+		dir := t.TempDir()
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return Open(dir)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, err := fifo("index.json").Source("a").Resolve(t.Context())
+		if _, ok := errors.AsType[*LayoutError](err); !ok {
+			t.Errorf("index.json: %v", err)
+		}
+		_, err = fifo("blobs/sha256/"+layer.Digest.Hex).Source("a").Blob(t.Context(), layer, 0)
+		if _, ok := errors.AsType[*LayoutError](err); !ok {
+			t.Errorf("blob: %v", err)
+		}
+		_, err = transfer.Copy(t.Context(), tiny(), fifo("ingest/sha256-"+layer.Digest.Hex).Sink("a"), transfer.Options{})
+		if _, ok := errors.AsType[*atomicfile.NotRegularError](err); !ok {
+			t.Errorf("ingest: %v", err)
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("something waits for a FIFO")
+	}
+}
