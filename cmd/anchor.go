@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/pki"
@@ -37,7 +36,7 @@ func (a *app) findAnchor(ctx context.Context, h ref.Host, o trustOptions) (found
 			return found{}, err
 		}
 		if r.Verdict == probe.Public && o.caFile == "" {
-			return found{public: true}, named(r.Chain, o.fingerprint)
+			return found{public: true}, pki.CheckChain(r.Chain, o.fingerprint)
 		}
 		req.Chain = r.Chain
 		if o.caFile == "" {
@@ -48,15 +47,6 @@ func (a *app) findAnchor(ctx context.Context, h ref.Host, o trustOptions) (found
 	}
 	anchor, err := pki.Choose(req)
 	return found{anchor: anchor}, err
-}
-
-// named says whether a fingerprint, if one was given, is that of a certificate
-// in a chain that the system trusts.
-func named(chain []*x509.Certificate, want pki.Fingerprint) error {
-	if want.IsZero() || slices.ContainsFunc(chain, want.Matches) {
-		return nil
-	}
-	return &pki.MismatchError{Want: want, Leaf: chain[0], Anchor: chain[len(chain)-1]}
 }
 
 // look asks the host what it shows, and refuses what no CA could mend.

@@ -127,7 +127,7 @@ func (a *app) say(format string, args ...any) {
 			args[i] = escaped(v.String())
 		}
 	}
-	fmt.Fprintf(a.env.Stderr, format+"\n", args...) //nolint:errcheck // nobody is left to tell
+	_, _ = fmt.Fprintf(a.env.Stderr, format+"\n", args...) // nobody is left to tell
 }
 
 func (a *app) paint(c color.Attribute, s string) string {

@@ -68,7 +68,7 @@ auth: {htpasswd: {realm: example, path: ` + w.write(t, "htpasswd", []byte(passwo
 http:
   addr: :5443
   tls:
-    certificate: ` + w.write(t, "leaf.crt", w.leaf.PEM()) + `
+    certificate: ` + w.write(t, "leaf.crt", append(w.leaf.PEM(), w.ca.PEM()...)) + `
     key: ` + w.write(t, "leaf.key", w.leaf.KeyPEM(t)) + `
 `
 	w.Start(t, program, "serve", w.write(t, "registry.yml", []byte(config)))
@@ -89,8 +89,8 @@ func (w *world) seed(t *testing.T) {
 	if err := testkit.WriteArchive(archive, "app:1", img); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"library/app:1", "library/ubuntu:14.04"} {
-		w.must(t, "skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false", "--dest-creds="+user+":"+password,
+	for name, format := range map[string]string{"library/app:1": "v2s2", "library/ubuntu:14.04": "oci"} {
+		w.must(t, "skopeo", "copy", "--insecure-policy", "--format="+format, "--dest-tls-verify=false", "--dest-creds="+user+":"+password,
 			"docker-archive:"+archive, "docker://"+registryHost+"/"+name)
 	}
 }

@@ -158,7 +158,7 @@ var rules = []rule{
 		try: "vicr login HOST --plain-http --allow-insecure-credentials, if everyone on the way may read the password",
 	},
 	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy)},
-	{code: codeDenied, when: "user name or password refused, or no permission", match: is[*auth.DeniedError], try: "vicr login HOST"},
+	{code: codeDenied, when: "user name or password refused, or no permission", match: either[*auth.DeniedError, *harbor.DeniedError], try: "vicr login HOST"},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), hints: notFoundHints},
 	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],
@@ -179,7 +179,7 @@ var rules = []rule{
 	{code: codeFailed, when: "the Docker engine refused an image, or gave one that cannot be read", match: any3[*engine.LoadError, *engine.SaveError, *engine.ResponseError]},
 	{code: codeFailed, when: "the docker context in use cannot be read", match: is[*engine.ContextError], try: "docker context ls"},
 	{code: codeFailed, when: "another vicr or docker holds a lock", match: is[*atomicfile.LockedError], try: "wait for it to end, then run this again"},
-	{code: codeRefused, when: "a journal or a store could have been written by somebody else", match: any3[*change.UnsafeError, *store.UnsafeError, *store.UnsafeError]},
+	{code: codeRefused, when: "a journal or a store could have been written by somebody else", match: either[*change.UnsafeError, *store.UnsafeError]},
 	{code: codeFailed, when: "a folder is no OCI layout", match: is[*store.LayoutError]},
 	{code: codeFailed, when: "a credential helper failed", match: is[*auth.HelperError]},
 	{
@@ -196,7 +196,9 @@ func is[T error](err error) bool {
 	return errors.As(err, &t)
 }
 
-func any3[A, B, C error](err error) bool { return is[A](err) || is[B](err) || is[C](err) }
+func either[A, B error](err error) bool { return is[A](err) || is[B](err) }
+
+func any3[A, B, C error](err error) bool { return either[A, B](err) || is[C](err) }
 
 func wraps(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
@@ -219,7 +221,8 @@ func isSignal(sig syscall.Signal) func(error) bool {
 func isUsage(err error) bool {
 	return is[*usageError](err) || is[*ref.Error](err) || is[*pki.FingerprintError](err) ||
 		is[*pki.BundleError](err) || is[*trust.UnknownToolError](err) ||
-		is[*auth.InputError](err) || is[*store.AmbiguousError](err)
+		is[*auth.InputError](err) || is[*store.AmbiguousError](err) ||
+		errors.Is(err, pki.ErrUnnamed)
 }
 
 func isDenied(err error) bool {

@@ -9,6 +9,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/registry"
+	"github.com/vicr-cli/vicr/internal/wire"
 )
 
 // hintsFor says what to type next, with the registry's name filled in.
@@ -54,7 +55,10 @@ func rollbackHints(err error, _ string) []string {
 func realmHints(err error, host string) []string {
 	var r *auth.RealmError
 	errors.As(err, &r)
-	return []string{fmt.Sprintf("if that host may have your password: vicr login %s --realm %s", host, r.Realm)}
+	if r.Origin == "" {
+		return nil
+	}
+	return []string{fmt.Sprintf("if that host may have your password: vicr login %s --realm %s", host, r.Origin)}
 }
 
 func notFoundHints(err error, host string) []string {
@@ -73,7 +77,14 @@ func certHints(err error, host string) []string {
 	errors.As(err, &c)
 	switch c.Problem {
 	case pki.UnknownIssuer, pki.DoesNotVerify:
-		return []string{"vicr trust " + host, "with a CA file from the administrator: vicr trust " + host + " --ca-file FILE"}
+		if is[*wire.Error](err) { // a transfer, not trust itself
+			return []string{"vicr trust " + host}
+		}
+		hints := []string{"get the CA file from the administrator, then: vicr trust " + host + " --ca-file FILE"}
+		if c.Problem == pki.UnknownIssuer && c.Cert != nil {
+			hints = append(hints, "the certificate that is served has the fingerprint "+pki.SHA256(c.Cert).String())
+		}
+		return hints
 	case pki.WrongName:
 		if len(c.Names) > 0 {
 			return []string{"use a name that the certificate has: " + strings.Join(c.Names, ", ")}

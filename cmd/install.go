@@ -46,7 +46,7 @@ func (a *app) journals(root string, m machine.Machine) (*journals, error) {
 
 func (j *journals) Close() {
 	if j.machineTree != j.userTree {
-		j.machineTree.Close() //nolint:errcheck // only a handle on a folder
+		_ = j.machineTree.Close() // only a handle on a folder
 	}
 }
 

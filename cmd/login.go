@@ -89,13 +89,13 @@ func runLogin(ctx context.Context, a *app, o loginOptions) error {
 	}
 	id, err := a.verify(ctx, o, creds, mark)
 	var foreign *auth.RealmError
-	if errors.As(err, &foreign) && o.realm == "" && a.interactive() {
-		yes, askErr := a.confirm(o.host.String() + " checks passwords at " + foreign.Realm + ". May it have yours?")
+	if errors.As(err, &foreign) && foreign.Origin != "" && o.realm == "" && a.interactive() {
+		yes, askErr := a.confirm(o.host.String() + " checks passwords at " + foreign.Origin + ". May it have yours?")
 		if askErr != nil {
 			return askErr
 		}
 		if yes {
-			o.realm = foreign.Realm
+			o.realm = foreign.Origin
 			id, err = a.verify(ctx, o, creds, mark)
 		}
 	}

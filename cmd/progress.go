@@ -58,7 +58,7 @@ func plainLines(w io.Writer) func(transfer.Event) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		fmt.Fprintf(w, "%s: %s (%s)\n", short(e), word, size(e.Desc.Size)) //nolint:errcheck // progress may be lost
+		_, _ = fmt.Fprintf(w, "%s: %s (%s)\n", short(e), word, size(e.Desc.Size)) // may be lost
 	}
 }
 
@@ -72,8 +72,8 @@ func jsonLines(w io.Writer) func(transfer.Event) {
 	return func(e transfer.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		//nolint:errcheck,errchkjson // progress may be lost
-		enc.Encode(map[string]any{"stage": names[e.Stage], "digest": e.Desc.Digest.String(), "bytes": e.Bytes, "size": e.Desc.Size})
+		// Progress may be lost.
+		_ = enc.Encode(map[string]any{"stage": names[e.Stage], "digest": e.Desc.Digest.String(), "bytes": e.Bytes, "size": e.Desc.Size})
 	}
 }
 

@@ -77,11 +77,9 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 	}
 	c := a.wireConfig(h, roots)
 	c.PlainHTTP, c.InsecureSkipVerify = t.plainHTTP, t.skipVerify
-	if mark.Realm != "" {
-		c.Realms = []string{mark.Realm}
-	}
-	w := wire.New(c)
 	policy := auth.Policy{Realm: mark.Realm, AllowClear: mark.Clear, Unverified: t.skipVerify}
+	c.Realms = policy.Origins(h)
+	w := wire.New(c)
 	if mark.Clear && (t.plainHTTP || t.skipVerify) && !creds.IsZero() {
 		a.warn("the password for %s travels where others can read it", h)
 	}
@@ -112,9 +110,9 @@ func (a *app) roots(m machine.Machine, h ref.Host, caFile string) (*x509.CertPoo
 // readBundle reads certificates from a file, or from standard input for "-".
 func (a *app) readBundle(name string) ([]*x509.Certificate, error) {
 	const limit = 1 << 20 // bytes; a bundle of all public CAs has a quarter of that
-	var r io.Reader = a.env.Stdin
+	r := a.env.Stdin
 	if name != "-" {
-		f, err := os.Open(name)
+		f, err := os.Open(name) //nolint:gosec // the user names the file
 		if err != nil {
 			return nil, usagef("--ca-file: %s", plainPath(err))
 		}

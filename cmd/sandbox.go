@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ own, two users and two images. It ends at Ctrl-C and leaves nothing behind.`,
 		RunE:    func(c *cobra.Command, _ []string) error { return runSandbox(c.Context(), a, o) },
 	}
 	c.Flags().IntVar(&o.port, "port", 0, "the port to listen on; 0: one that is free")
-	c.Flags().StringVar(&o.dir, "dir", "", "keep images in this `folder`, which must be empty; default: a temporary one")
+	c.Flags().StringVar(&o.dir, "dir", "", "keep large blobs in this `folder` while it runs; default: the system's temporary one")
 	c.Flags().BoolVar(&o.plainHTTP, "plain-http", false, "serve plain HTTP, no TLS")
 	return c
 }
@@ -48,6 +49,9 @@ own, two users and two images. It ends at Ctrl-C and leaves nothing behind.`,
 func runSandbox(ctx context.Context, a *app, o sandboxOptions) error {
 	if o.port < 0 || o.port > 65535 {
 		return usagef("--port %d: not a number from 0 to 65535", o.port)
+	}
+	if o.dir == "" {
+		o.dir = os.TempDir()
 	}
 	s, err := sandbox.Start(ctx, sandbox.Options{
 		Dir: o.dir, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port)), PlainHTTP: o.plainHTTP,

@@ -70,6 +70,7 @@ func startHostile(ts *testscript.TestScript, neg bool, args []string) {
 	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	s := httptest.NewUnstartedServer(fault(ts, args[0], handler))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{leaf.TLS()}, MinVersion: tls.VersionTLS12}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	ts.Defer(s.Close)
 	seedHostile(ts, handler)
@@ -80,6 +81,7 @@ func startHostile(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func hostileLeaf(tb testing.TB, ca *testkit.Cert, kind string) *testkit.Cert {
+	tb.Helper()
 	here := testkit.SANs("127.0.0.1")
 	switch kind {
 	case "expired":

@@ -65,10 +65,7 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 		return err
 	}
 	defer j.Close()
-	mine, err := a.ownJournals(j, o)
-	if err != nil {
-		return err
-	}
+	mine := a.ownJournals(j, o)
 	if o.all {
 		if o.hosts, err = recordedHosts(ctx, mine); err != nil {
 			return err
@@ -78,16 +75,14 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 }
 
 // ownJournals are those that this process may undo.
-func (a *app) ownJournals(j *journals, o untrustOptions) ([]*change.Journal, error) {
+func (a *app) ownJournals(j *journals, o untrustOptions) []*change.Journal {
 	switch {
-	case o.root != "":
-		return []*change.Journal{j.machine}, nil
-	case a.underSudo():
-		return []*change.Journal{j.machine}, nil
+	case o.root != "", a.underSudo():
+		return []*change.Journal{j.machine}
 	case a.env.Euid == 0:
-		return []*change.Journal{j.machine, j.user}, nil
+		return []*change.Journal{j.machine, j.user}
 	}
-	return []*change.Journal{j.user}, nil
+	return []*change.Journal{j.user}
 }
 
 func recordedHosts(ctx context.Context, all []*change.Journal) ([]ref.Host, error) {

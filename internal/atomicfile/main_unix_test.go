@@ -108,7 +108,7 @@ func helperFull(path, _ string) error {
 	err := atomicfile.Machine().Write(path, make([]byte, 2*fullAt), 0o644)
 	var perr *fs.PathError
 	if !errors.Is(err, syscall.EFBIG) || !errors.As(err, &perr) || perr.Path != path {
-		return fmt.Errorf("got %v, want EFBIG that names %s", err, path)
+		return fmt.Errorf("want EFBIG that names %s, got %w", path, err)
 	}
 	return nil
 }

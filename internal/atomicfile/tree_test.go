@@ -296,7 +296,7 @@ func TestBeneathNothingLeadsOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tree.Close()
+	defer tree.Close() //nolint:errcheck // only a handle on a folder
 	for _, path := range []string{
 		"/absolute/secret", "/absolute/new", "/relative/secret", "/deep/secret", "/../" + filepath.Base(outside) + "/secret",
 		"../" + filepath.Base(outside) + "/secret", "/x/../../secret", "", "/a\x00b",

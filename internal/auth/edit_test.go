@@ -37,25 +37,43 @@ func edited(t interface{ Fatal(...any) }, data, auth string) string {
 func TestEditsKeepTheFormatOfTheFile(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, before, auth, after string }{
-		{"nothing there", "", "new",
-			"{\n\t\"auths\": {\n\t\t\"reg.test\": {\n\t\t\t\"auth\": \"new\"\n\t\t}\n\t}\n}"},
-		{"empty object", "{}\n", "new",
-			"{\n\t\"auths\": {\n\t\t\"reg.test\": {\n\t\t\t\"auth\": \"new\"\n\t\t}\n\t}\n}\n"},
-		{"docker's own", "{\n\t\"auths\": {\n\t\t\"a\": {\n\t\t\t\"auth\": \"x\"\n\t\t}\n\t}\n}", "new",
-			"{\n\t\"auths\": {\n\t\t\"a\": {\n\t\t\t\"auth\": \"x\"\n\t\t},\n\t\t\"reg.test\": {\n\t\t\t\"auth\": \"new\"\n\t\t}\n\t}\n}"},
-		{"two spaces, CRLF, other keys around", "{\r\n  \"b\": 1e400,\r\n  \"auths\": {},\r\n  \"a\": [1,  2]\r\n}\r\n", "new",
-			"{\r\n  \"b\": 1e400,\r\n  \"auths\": {\r\n    \"reg.test\": {\r\n      \"auth\": \"new\"\r\n    }\r\n  },\r\n  \"a\": [1,  2]\r\n}\r\n"},
-		{"one line", `{"auths":{"a":{"auth":"x"}},"z":true}`, "new",
-			`{"auths":{"a":{"auth":"x"},"reg.test":{"auth":"new"}},"z":true}`},
+		{
+			"nothing there", "", "new",
+			"{\n\t\"auths\": {\n\t\t\"reg.test\": {\n\t\t\t\"auth\": \"new\"\n\t\t}\n\t}\n}",
+		},
+		{
+			"empty object", "{}\n", "new",
+			"{\n\t\"auths\": {\n\t\t\"reg.test\": {\n\t\t\t\"auth\": \"new\"\n\t\t}\n\t}\n}\n",
+		},
+		{
+			"docker's own", "{\n\t\"auths\": {\n\t\t\"a\": {\n\t\t\t\"auth\": \"x\"\n\t\t}\n\t}\n}", "new",
+			"{\n\t\"auths\": {\n\t\t\"a\": {\n\t\t\t\"auth\": \"x\"\n\t\t},\n\t\t\"reg.test\": {\n\t\t\t\"auth\": \"new\"\n\t\t}\n\t}\n}",
+		},
+		{
+			"two spaces, CRLF, other keys around", "{\r\n  \"b\": 1e400,\r\n  \"auths\": {},\r\n  \"a\": [1,  2]\r\n}\r\n", "new",
+			"{\r\n  \"b\": 1e400,\r\n  \"auths\": {\r\n    \"reg.test\": {\r\n      \"auth\": \"new\"\r\n    }\r\n  },\r\n  \"a\": [1,  2]\r\n}\r\n",
+		},
+		{
+			"one line", `{"auths":{"a":{"auth":"x"}},"z":true}`, "new",
+			`{"auths":{"a":{"auth":"x"},"reg.test":{"auth":"new"}},"z":true}`,
+		},
 		{"one line, no auths", `{"z":true}`, "new", `{"z":true,"auths":{"reg.test":{"auth":"new"}}}`},
-		{"null", "{\n  \"auths\": null\n}", "new",
-			"{\n  \"auths\": {\n    \"reg.test\": {\n      \"auth\": \"new\"\n    }\n  }\n}"},
-		{"replaced in place", `{"auths": {"reg.test": {"email": "e", "auth": "old"}, "b": {}}}`, "new",
-			`{"auths": {"reg.test": {"email": "e", "auth": "new"}, "b": {}}}`},
-		{"in clear before", `{"auths": {"reg.test": {"username": "u", "Password": "p", "identitytoken": "t"}}}`, "new",
-			`{"auths": {"reg.test": {"auth":"new"}}}`},
-		{"twice the same", `{"auths": {"reg.test": {"auth": "1", "AUTH": "2"}, "b": {}, "reg.test": {"auth": "3", "auth": "4"}}}`, "new",
-			`{"auths": {"reg.test": {"auth": "new"}, "b": {}}}`},
+		{
+			"null", "{\n  \"auths\": null\n}", "new",
+			"{\n  \"auths\": {\n    \"reg.test\": {\n      \"auth\": \"new\"\n    }\n  }\n}",
+		},
+		{
+			"replaced in place", `{"auths": {"reg.test": {"email": "e", "auth": "old"}, "b": {}}}`, "new",
+			`{"auths": {"reg.test": {"email": "e", "auth": "new"}, "b": {}}}`,
+		},
+		{
+			"in clear before", `{"auths": {"reg.test": {"username": "u", "Password": "p", "identitytoken": "t"}}}`, "new",
+			`{"auths": {"reg.test": {"auth":"new"}}}`,
+		},
+		{
+			"twice the same", `{"auths": {"reg.test": {"auth": "1", "AUTH": "2"}, "b": {}, "reg.test": {"auth": "3", "auth": "4"}}}`, "new",
+			`{"auths": {"reg.test": {"auth": "new"}, "b": {}}}`,
+		},
 		{"entry that is none", `{"auths": {"reg.test": 7}}`, "new", `{"auths": {"reg.test": {"auth":"new"}}}`},
 		{"other case", `{"Auths": {"b": {}}}`, "new", `{"Auths": {"b": {},"reg.test": {"auth":"new"}}}`},
 		{"dropped, first", `{"auths": {"reg.test": {}, "b": {}}}`, "", `{"auths": { "b": {}}}`},
@@ -169,6 +187,9 @@ func TestFilesThatCannotBeEdited(t *testing.T) {
 		"auths is a list":    `{"auths": ["canary"]}`,
 		"auths is a string":  `{"auths": "canary"}`,
 		"auths twice":        `{"auths": {}, "auths": {"canary": {}}}`,
+		"comments":           "{ // canary\n}",
+		"trailing comma":     `{"canary": {},}`,
+		"deep":               `{"canary":` + strings.Repeat("[", 1<<20),
 		"auths in two cases": `{"auths": {}, "AUTHS": {"canary": {}}}`,
 	} {
 		e, err := newEditor("config.json", []byte(data))

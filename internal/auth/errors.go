@@ -46,9 +46,12 @@ func (e *DeniedError) Error() string {
 // may not go to. Nothing was sent there.
 type RealmError struct {
 	Host  string
-	Realm string // as the registry wrote it
-	Why   string
-	Err   error // from the transport below, may be nil
+	Realm string // as the registry wrote it: foreign text
+	// Origin is what the user can agree to, for [Policy] or a [Mark]; "" if
+	// agreeing would not help.
+	Origin string
+	Why    string
+	Err    error // from the transport below, may be nil
 }
 
 func (e *RealmError) Error() string {

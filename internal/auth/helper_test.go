@@ -33,19 +33,19 @@ func playHelper(args []string, in io.Reader, out, errOut io.Writer) int {
 	}
 	input, _ := io.ReadAll(bufio.NewReader(in))
 	key := strings.TrimSpace(string(input))
-	switch {
-	case mode == "hang":
+	switch mode {
+	case "hang":
 		time.Sleep(time.Minute)
-	case mode == "flood":
+	case "flood":
 		for {
 			if _, err := out.Write([]byte(strings.Repeat("canary\n", 1<<12))); err != nil {
 				return 1
 			}
 		}
-	case mode == "fail":
+	case "fail":
 		_, _ = fmt.Fprintln(out, "canary \x1b[31m")
 		return 3
-	case mode == "babble":
+	case "babble":
 		_, _ = fmt.Fprintln(out, "canary, no JSON")
 		return 0
 	}
@@ -275,7 +275,7 @@ func TestAMissingHelperIsNotReplacedByPlainText(t *testing.T) {
 		writeConfig(t, dir, config)
 		s := OpenStore(Options{Dir: dir, LookPath: look})
 		_, err := s.Put(t.Context(), host(t, "reg.test"), Credentials{Username: "dev", Password: "canary"})
-		if _, ok := errors.AsType[*HelperError](err); !ok {
+		if e, ok := errors.AsType[*HelperError](err); !ok || (name == "relative") != strings.Contains(e.Why, "relative") {
 			t.Errorf("%s: put: %v", name, err)
 		}
 		if _, _, err := s.Get(t.Context(), host(t, "reg.test")); err == nil {

@@ -115,7 +115,9 @@ func (p Policy) realmOf(base *url.URL, text string) (*url.URL, error) {
 	if agreed, why := originOfRealm(p.Realm); p.Realm != "" && why == "" && agreed == origin {
 		return u, nil
 	}
-	return fail("it is on another host, which nobody agreed to")
+	return nil, &RealmError{
+		Host: base.Host, Realm: text, Origin: origin, Why: "it is on another host, which nobody agreed to",
+	}
 }
 
 func sameHost(a, b string) bool {

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -257,34 +258,12 @@ func (s *Store) Hosts(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := []string{}
-	for key, entry := range d.Auths {
-		if entry != (types.AuthConfig{}) {
-			keys = append(keys, key)
-		}
-	}
-	kept := map[string]map[string]string{} // helper -> its list
-	list := func(name string) error {
-		if name == "" || kept[name] != nil {
-			return nil
-		}
-		p, err := s.openHelper(name)
-		if err == nil {
-			kept[name], err = p.list(ctx)
-		}
-		return err
-	}
-	if err := list(d.CredsStore); err != nil {
+	keys, err := s.keptByHelpers(ctx, d)
+	if err != nil {
 		return nil, err
 	}
-	for key := range kept[d.CredsStore] {
-		keys = append(keys, key)
-	}
-	for key, name := range d.CredHelpers {
-		if err := list(name); err != nil {
-			return nil, err
-		}
-		if _, ok := kept[name][key]; ok {
+	for key, entry := range d.Auths {
+		if entry != (types.AuthConfig{}) {
 			keys = append(keys, key)
 		}
 	}
@@ -296,6 +275,31 @@ func (s *Store) Hosts(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(hosts)
 	return slices.Compact(hosts), nil
+}
+
+// keptByHelpers lists the keys that the default helper has, and those that are
+// given to another one that has them.
+func (s *Store) keptByHelpers(ctx context.Context, d document) (keys []string, err error) {
+	lists := map[string]map[string]string{} // helper -> what it keeps
+	for _, name := range append(slices.Collect(maps.Values(d.CredHelpers)), d.CredsStore) {
+		if name == "" || lists[name] != nil {
+			continue
+		}
+		p, err := s.openHelper(name)
+		if err != nil {
+			return nil, err
+		}
+		if lists[name], err = p.list(ctx); err != nil {
+			return nil, err
+		}
+	}
+	keys = slices.Collect(maps.Keys(lists[d.CredsStore]))
+	for key, name := range d.CredHelpers {
+		if _, ok := lists[name][key]; ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
 }
 
 func (s *Store) configPath() string { return filepath.Join(s.options.Dir, configName) }

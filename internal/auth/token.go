@@ -103,7 +103,9 @@ func (t *Transport) fetch(ctx context.Context, want scopeSet) (*token, error) {
 	resp, err := t.ask(ctx, realm, c.params["service"], want)
 	if err != nil {
 		if wire.KindOf(err) == wire.Policy {
-			return nil, &RealmError{Host: t.base.Host, Realm: c.params["realm"], Why: err.Error(), Err: err}
+			return nil, &RealmError{
+				Host: t.base.Host, Realm: c.params["realm"], Origin: wire.OriginOf(realm), Why: err.Error(), Err: err,
+			}
 		}
 		return nil, err
 	}

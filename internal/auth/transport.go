@@ -98,7 +98,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	discard(resp)
 	resp, err = t.send(again, p)
-	if err == nil && p.token == nil && resp.StatusCode == http.StatusUnauthorized {
+	if err == nil && p.token == nil && resp.StatusCode == http.StatusUnauthorized && !t.isElsewhere(resp) {
 		defer discard(resp)
 		return nil, t.denied(resp)
 	}
@@ -139,14 +139,14 @@ func (t *Transport) inHand(req *http.Request) (pass, error) {
 		return pass{header: "Bearer " + t.credentials.RegistryToken}, nil
 	case basic:
 		return t.basicPass(), nil
-	case bearer == nil:
+	case bearer == nil || !isAPI(req.URL):
 		return pass{}, nil
 	}
 	want := scopesFor(req.Method, req.URL).union(scopesOf(ctx))
 	if len(want) > 0 {
 		return t.tokenFor(ctx, want, nil)
 	}
-	if tok := t.cached(want, nil); tok != nil && isAPI(req.URL) {
+	if tok := t.cached(want, nil); tok != nil {
 		return tok.pass(false), nil
 	}
 	return pass{}, nil

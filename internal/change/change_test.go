@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -104,6 +105,22 @@ func TestSecondRunWritesNothing(t *testing.T) {
 	}
 }
 
+func TestJournalTakesTheFoldersThatItNeededAlong(t *testing.T) {
+	t.Parallel()
+	root := fastDir(t)
+	_, j := open(t, root)
+	for range 2 {
+		apply(t, j, hostA, change.Plan{writeStep(certAt(hostA), "a", 0o644)})
+		for path, want := range map[string]string{"/var": "drwxr-xr-x", "/var/lib": "drwxr-xr-x", journalAt: "drwx------"} {
+			if got := look(t, root)[path]; !strings.HasPrefix(got, want) {
+				t.Errorf("%s is %q", path, got)
+			}
+		}
+		undo(t, j, hostA, false)
+		wantPicture(t, "after undo", look(t, root), picture{})
+	}
+}
+
 func TestNothingRecordedNothingWritten(t *testing.T) {
 	t.Parallel()
 	root := world(t)
@@ -112,8 +129,6 @@ func TestNothingRecordedNothingWritten(t *testing.T) {
 	if u := undo(t, j, hostA, true); len(u.Lines)+len(u.Changed) > 0 {
 		t.Errorf("%+v", u)
 	}
-	put(t, root, "/etc/docker/daemon.json", `{"old":1}`, 0o640) // as it was
-	before = stamps(t, root)
 	apply(t, j, hostA, change.Plan{writeStep("/etc/docker/daemon.json", `{"old":1}`, 0o640)})
 	if got := stamps(t, root); !maps.Equal(got, before) {
 		t.Errorf("something was written: %v, before %v", got, before)
@@ -138,7 +153,7 @@ func TestFailedProofRollsBack(t *testing.T) {
 			}
 			after := look(t, root)
 			wantPicture(t, "after the roll-back", after.machine(), before.machine())
-			if now := entries(t, j); fmt.Sprint(now) != fmt.Sprint(was) {
+			if now := entries(t, j); !reflect.DeepEqual(now, was) {
 				t.Errorf("recorded %v, before %v", now, was)
 			}
 		})
@@ -509,7 +524,7 @@ func TestJournalThatIsHeldIsWaitedForAndNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Unlock()
+	defer held.Unlock() //nolint:errcheck // of no interest here
 	j.SetWait(1)
 	var locked *atomicfile.LockedError
 	if err := j.Apply(t.Context(), subject(hostB), planA2(), nil); !errors.As(err, &locked) || locked.Path != filepath.Join(root, journalAt, "lock") {
@@ -532,7 +547,7 @@ func TestUndoOfEverythingIsAsBefore(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		defer tree.Close()
+		defer tree.Close() //nolint:errcheck // only a handle on a folder
 		j := change.OpenJournal(tree, journalAt)
 		before := look(t, root)
 		for i, host := range hosts {

@@ -39,7 +39,7 @@ func perform(ctx context.Context, verb, root string) error {
 	if err != nil {
 		return err
 	}
-	defer tree.Close()
+	defer tree.Close() //nolint:errcheck // only a handle on a folder
 	j := change.OpenJournal(tree, journalAt)
 	switch verb {
 	case "apply":

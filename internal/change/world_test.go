@@ -60,7 +60,7 @@ func planA2() change.Plan {
 // world makes the machine of the tests.
 func world(t *testing.T) string {
 	t.Helper()
-	root := t.TempDir()
+	root := fastDir(t)
 	for _, dir := range []string{"etc/docker", "var/lib"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)

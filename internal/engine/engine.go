@@ -181,7 +181,7 @@ func (e *Engine) guard(ctx context.Context) (guarded context.Context, stop func(
 				return
 			case <-tick.C:
 			}
-			if _, err := e.ping(ctx, 2*e.o.Watch); err != nil {
+			if _, err := e.ping(ctx, max(2*e.o.Watch, e.o.Silence)); err != nil {
 				cancel(err)
 				return
 			}

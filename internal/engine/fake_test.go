@@ -35,6 +35,8 @@ type fake struct {
 	instead map[string]func(w http.ResponseWriter, r *http.Request) bool
 
 	host string
+	done chan struct{} // closed when the test ends
+	wait func()        // ends the server and waits for what it does
 
 	mu     sync.Mutex
 	names  map[string]string               // name -> image ID
@@ -50,13 +52,23 @@ func newFake(t testing.TB, keeps bool) *fake {
 	f := &fake{
 		keeps: keeps, names: map[string]string{}, images: map[string]transfertest.Content{}, roots: map[string]v1.Descriptor{},
 		instead: map[string]func(http.ResponseWriter, *http.Request) bool{},
+		done:    make(chan struct{}),
 	}
-	f.host = "unix://" + serve(t, f)
+	s := serve(t, f)
+	f.host = "unix://" + s.Listener.Addr().String()
+	f.wait = s.Close
+	t.Cleanup(func() { close(f.done) })
 	return f
 }
 
+// stall answers nothing and reads nothing.
+func (f *fake) stall(http.ResponseWriter, *http.Request) bool {
+	<-f.done
+	return true
+}
+
 // serve answers on a socket of the test.
-func serve(t testing.TB, h http.Handler) (socket string) {
+func serve(t testing.TB, h http.Handler) *httptest.Server {
 	t.Helper()
 	l := listen(t)
 	s := httptest.NewUnstartedServer(h)
@@ -64,7 +76,7 @@ func serve(t testing.TB, h http.Handler) (socket string) {
 	s.Listener = l
 	s.Start()
 	t.Cleanup(s.Close)
-	return l.Addr().String()
+	return s
 }
 
 func listen(t testing.TB) net.Listener {

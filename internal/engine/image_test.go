@@ -72,7 +72,7 @@ func app(t testing.TB, seed byte) *transfertest.Source {
 	t.Helper()
 	c := transfertest.Content{}
 	empty := layerTar(t, "", nil)
-	root := realImage(t, c, transfertest.Amd64(), layerTar(t, "hello", transfertest.Bytes(seed, 3<<20+11)), empty, empty)
+	root := realImage(t, c, transfertest.Amd64(), layerTar(t, "hello", transfertest.Bytes(seed, 1<<20+11)), empty, empty)
 	return &transfertest.Source{Root: root, Content: c}
 }
 

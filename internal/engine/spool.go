@@ -30,7 +30,7 @@ const (
 
 	gzipAhead = 4 // blocks under way, which bounds the memory; without effect on the bytes
 
-	maxEntries = 1 << 14 // files of one archive; an image has at most 127 layers
+	maxEntries = 1 << 13 // files of one archive; an image has at most 127 layers
 	maxName    = 4096    // bytes of a file's name in an archive
 	maxJSON    = transfer.MaxManifest
 )
@@ -49,6 +49,7 @@ type spool struct {
 	file    *atomicfile.ScratchFile
 	entries map[string]entry
 	links   map[string]string // symbolic links of the archive, to names in it
+	buffer  []byte
 }
 
 func newSpool(dir string) (*spool, error) {
@@ -59,7 +60,7 @@ func newSpool(dir string) (*spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &spool{file: f, entries: map[string]entry{}, links: map[string]string{}}, nil
+	return &spool{file: f, entries: map[string]entry{}, links: map[string]string{}, buffer: make([]byte, copyBuffer)}, nil
 }
 
 func (s *spool) Close() error { return s.file.Close() }
@@ -166,11 +167,16 @@ func isJSON(head []byte) bool {
 	return len(head) > 0 && (head[0] == '{' || head[0] == '[') && !isTar
 }
 
+// copy is [io.Copy] with a buffer that all files share.
+func (s *spool) copy(w io.Writer, r io.Reader) (int64, error) {
+	return io.CopyBuffer(w, struct{ io.Reader }{r}, s.buffer)
+}
+
 // store puts bytes into the spool as they are.
 func (s *spool) store(r io.Reader) (entry, error) {
 	e := entry{at: s.file.Size()}
 	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(s.file, sum), r)
+	n, err := s.copy(io.MultiWriter(s.file, sum), r)
 	e.size = n
 	e.digest = hashOf(sum)
 	e.diff = e.digest
@@ -188,7 +194,7 @@ func (s *spool) compress(r io.Reader) (entry, error) {
 	if err := z.SetConcurrency(gzipBlock, gzipAhead); err != nil {
 		return e, err
 	}
-	_, err = io.Copy(io.MultiWriter(z, inner), r)
+	_, err = s.copy(io.MultiWriter(z, inner), r)
 	// Closed in any case: it has goroutines.
 	if closing := z.Close(); err == nil {
 		err = closing
@@ -222,8 +228,8 @@ func (s *spool) document(name string) ([]byte, error) {
 	switch {
 	case !ok:
 		return nil, &archiveError{fmt.Sprintf("the archive has no %.200q", name)}
-	case e.size > maxJSON:
-		return nil, &archiveError{fmt.Sprintf("%.200q in the archive has %d bytes; no more than %d are taken", name, e.size, maxJSON)}
+	case e.size > maxJSON || e.gzip:
+		return nil, &archiveError{fmt.Sprintf("%.200q in the archive is not JSON of at most %d bytes", name, maxJSON)}
 	}
 	return io.ReadAll(s.open(e, 0))
 }

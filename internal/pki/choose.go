@@ -108,6 +108,9 @@ func Choose(r Request) (Anchor, error) {
 		return Anchor{}, err
 	}
 	fit, err := r.fitting()
+	if err != nil && !r.named() {
+		err = &MismatchError{Want: r.Want, Leaf: r.Chain[0]}
+	}
 	if err != nil {
 		return Anchor{}, err
 	}
@@ -124,6 +127,12 @@ func Choose(r Request) (Anchor, error) {
 	default:
 		return Anchor{}, &MismatchError{Want: r.Want, Leaf: leaf, Anchor: fit[0].Cert}
 	}
+}
+
+// named says whether the wanted fingerprint, if there is one, names anything at hand.
+func (r Request) named() bool {
+	all := slices.Concat(r.Chain, r.File, r.Getcert)
+	return r.Want.IsZero() || slices.ContainsFunc(all, r.Want.Matches)
 }
 
 // CheckChain says whether a wanted fingerprint names the served leaf or one of

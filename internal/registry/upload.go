@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"strings"
@@ -32,8 +33,9 @@ func (r *Repository) PutBlob(ctx context.Context, desc v1.Descriptor, open trans
 		if err != nil || has {
 			return taken, err
 		}
-		body := &upload{ctx: ctx, open: open}
+		body := newUpload(ctx, open)
 		err = r.upload(ctx, desc, body)
+		body.end()
 		if cause := body.failure(); cause != nil {
 			return 0, cause
 		}
@@ -129,7 +131,7 @@ func (r *Repository) begin(ctx context.Context) (*url.URL, error) {
 
 // secured is location with https instead of http where it names the registry
 // itself: behind a proxy that ends TLS, registries do not know better
-// (harbor-api.md 5.4; Distribution without X-Forwarded-Proto).
+// (Harbor and Distribution without X-Forwarded-Proto).
 func secured(base *url.URL, location string) string {
 	u, err := url.Parse(location)
 	if err != nil || base.Scheme != "https" || !strings.EqualFold(u.Scheme, "http") || !strings.EqualFold(u.Hostname(), base.Hostname()) {
@@ -143,13 +145,22 @@ func secured(base *url.URL, location string) string {
 }
 
 // An upload opens the blob each time that the request is sent, and remembers
-// how reading it failed: net/http may return another error in its place.
+// how reading it failed: net/http may return another error in its place. It may
+// also go on reading when the registry has answered already; end ends that.
 type upload struct {
-	ctx  context.Context //nolint:containedctx // that of the one call of PutBlob; GetBody has no parameter for it
-	open transfer.Opener
+	ctx    context.Context // that of one try; GetBody has no parameter for it
+	cancel context.CancelFunc
+	open   transfer.Opener
 
-	mu  sync.Mutex
-	err error
+	mu      sync.Mutex
+	ended   bool
+	err     error
+	readers []*uploadReader
+}
+
+func newUpload(ctx context.Context, open transfer.Opener) *upload {
+	ctx, cancel := context.WithCancel(ctx)
+	return &upload{ctx: ctx, cancel: cancel, open: open}
 }
 
 func (u *upload) again() (io.ReadCloser, error) {
@@ -158,13 +169,29 @@ func (u *upload) again() (io.ReadCloser, error) {
 		u.failed(err)
 		return nil, err
 	}
-	return &uploadReader{rc, u}, nil
+	r := &uploadReader{upload: u, rc: rc}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.readers = append(u.readers, r)
+	return r, nil
+}
+
+// end closes what is still open. Nothing is read from the source afterwards.
+func (u *upload) end() {
+	u.mu.Lock()
+	u.ended = true
+	readers := u.readers
+	u.mu.Unlock()
+	u.cancel()
+	for _, r := range readers {
+		_ = r.Close() // what was to be read was read, or is not wanted any more
+	}
 }
 
 func (u *upload) failed(err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.err == nil {
+	if u.err == nil && !u.ended {
 		u.err = err
 	}
 }
@@ -176,14 +203,32 @@ func (u *upload) failure() error {
 }
 
 type uploadReader struct {
-	io.ReadCloser
 	upload *upload
+
+	mu     sync.Mutex
+	rc     io.ReadCloser
+	closed bool
 }
 
 func (r *uploadReader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0, fs.ErrClosed
+	}
+	n, err := r.rc.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.upload.failed(err)
 	}
 	return n, err
+}
+
+func (r *uploadReader) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	return r.rc.Close()
 }

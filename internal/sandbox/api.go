@@ -82,7 +82,7 @@ func (s *site) systemInfo(w http.ResponseWriter, r *http.Request) {
 		info["registry_storage_provider_name"] = "filesystem"
 		info["registry_url"] = r.Host
 	}
-	writeAPI(w, http.StatusOK, info)
+	writeAPI(w, info)
 }
 
 func (s *site) currentUser(w http.ResponseWriter, r *http.Request) {
@@ -91,7 +91,7 @@ func (s *site) currentUser(w http.ResponseWriter, r *http.Request) {
 		unauthorized(w)
 		return
 	}
-	writeAPI(w, http.StatusOK, map[string]any{
+	writeAPI(w, map[string]any{
 		"admin_role_in_auth": false,
 		"realname":           name,
 		"sysadmin_flag":      name == userAdmin,
@@ -171,7 +171,7 @@ func (s *site) getProject(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case found && p.allows(user, actionPull):
-		writeAPI(w, http.StatusOK, p.shown(s))
+		writeAPI(w, p.shown(s))
 	case user == userAdmin:
 		noProject(w, name)
 	default:
@@ -200,7 +200,7 @@ func (s *site) listProjects(w http.ResponseWriter, r *http.Request) {
 		query.Set("page_size", strconv.Itoa(size))
 		w.Header().Set("Link", fmt.Sprintf(`<%s?%s>; rel="next"`, r.URL.Path, query.Encode()))
 	}
-	writeAPI(w, http.StatusOK, shown)
+	writeAPI(w, shown)
 }
 
 // positive reads a number from 1 on and takes fallback for anything else.
@@ -245,13 +245,12 @@ func noProject(w http.ResponseWriter, name string) {
 }
 
 // writeAPI sends JSON with the media type of the API, which names no charset.
-func writeAPI(w http.ResponseWriter, status int, v any) {
+func writeAPI(w http.ResponseWriter, v any) {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		problem{status: http.StatusInternalServerError, code: codeInternal, message: "internal server error"}.write(w)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
 	_, _ = w.Write(raw)
 }

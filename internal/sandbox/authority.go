@@ -27,24 +27,11 @@ type authority struct {
 // newAuthority makes a CA that can sign for loopback and name only, so that it
 // does no harm wherever it is installed, and a leaf for the same names.
 func newAuthority(now time.Time, name string) (authority, error) {
-	subject := x509.Certificate{
-		NotBefore: now.Add(-backdated),
-		NotAfter:  now.Add(lifetime),
-		KeyUsage:  x509.KeyUsageDigitalSignature,
-	}
+	ca, leaf := templates(now, name)
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return authority{}, err
 	}
-	ca := subject
-	ca.Subject = pkix.Name{Organization: []string{"vicr sandbox"}, CommonName: "vicr sandbox CA"}
-	ca.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-	ca.IsCA, ca.BasicConstraintsValid, ca.MaxPathLenZero = true, true, true
-	leaf := subject
-	leaf.Subject = pkix.Name{Organization: []string{"vicr sandbox"}, CommonName: name}
-	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	nameBoth(&ca, &leaf, name)
-
 	caDER, err := sign(&ca, &ca, caKey, caKey)
 	if err != nil {
 		return authority{}, err
@@ -65,6 +52,20 @@ func newAuthority(now time.Time, name string) (authority, error) {
 		ca:   parsed,
 		leaf: tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey},
 	}, nil
+}
+
+// templates are both certificates without their keys.
+func templates(now time.Time, name string) (ca, leaf x509.Certificate) {
+	both := x509.Certificate{NotBefore: now.Add(-backdated), NotAfter: now.Add(lifetime)}
+	ca, leaf = both, both
+	ca.Subject = pkix.Name{Organization: []string{"vicr sandbox"}, CommonName: "vicr sandbox CA"}
+	ca.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	ca.IsCA, ca.BasicConstraintsValid, ca.MaxPathLenZero = true, true, true
+	leaf.Subject = pkix.Name{Organization: []string{"vicr sandbox"}, CommonName: name}
+	leaf.KeyUsage = x509.KeyUsageDigitalSignature
+	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	nameBoth(&ca, &leaf, name)
+	return ca, leaf
 }
 
 // nameBoth puts loopback and name into the leaf, and into what the CA may sign.

@@ -135,8 +135,8 @@ func (b *box) do(t *testing.T, method, where string, asks ...ask) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -79,7 +80,7 @@ func wantBytes(t *testing.T, open func() (io.ReadCloser, error), want v1.Hash) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	if raw, err := io.ReadAll(r); err != nil || digestOf(raw) != want.String() {
 		t.Errorf("%d bytes are not %s: %v", len(raw), want, err)
 	}
@@ -108,7 +109,7 @@ func files(t *testing.T, d v1.Descriptor) map[string][]byte {
 		}
 		for r := tar.NewReader(plain); ; {
 			h, err := r.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
@@ -142,10 +143,10 @@ func TestHelloPrintsItsText(t *testing.T) {
 			continue
 		}
 		program := filepath.Join(t.TempDir(), "hello")
-		if err := os.WriteFile(program, got["hello"], 0o700); err != nil {
+		if err := os.WriteFile(program, got["hello"], 0o700); err != nil { //nolint:gosec // it is to be run
 			t.Fatal(err)
 		}
-		out, err := exec.CommandContext(t.Context(), program).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), program).CombinedOutput() //nolint:gosec // the file written above
 		if err != nil || string(out) != helloText {
 			t.Errorf("%s: printed %q, %v", d.Platform, out, err)
 		}

@@ -135,15 +135,15 @@ func mountFrom(r *http.Request) string {
 // and v2auth).
 func (s *site) admit(w http.ResponseWriter, r *http.Request, rt route) bool {
 	who := s.whoIs(r)
-	switch {
-	case rt.kind == kindUnknown:
+	switch rt.kind {
+	case kindUnknown:
 		s.refuse(w, "", fmt.Sprintf("un-recognized request: %s %s", r.Method, r.URL.Path))
-	case rt.kind == kindPing:
+	case kindPing:
 		if who.name != "" {
 			return true
 		}
 		s.refuse(w, s.challenge(r, nil), "unauthorized")
-	case rt.kind == kindCatalog:
+	case kindCatalog:
 		if who.isAdmin() {
 			return true
 		}

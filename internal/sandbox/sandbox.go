@@ -137,7 +137,7 @@ func (s *Sandbox) listen(ctx context.Context, o Options) (net.Listener, error) {
 }
 
 // Handler is what the sandbox serves, for a server that puts something of its
-// own in front. After Close it aborts every request.
+// own in front. Close waits for its requests too, and then it aborts every one.
 func (s *Sandbox) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.inFlight.RLock()

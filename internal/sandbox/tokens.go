@@ -14,9 +14,9 @@ import (
 const (
 	tokenService  = "harbor-registry"
 	tokenIssuer   = "harbor-token-issuer"
-	tokenLifetime = 30 * time.Minute // Harbor's default token_expiration
-	tokenHeader   = `{"typ":"JWT","alg":"EdDSA"}`
-	repository    = "repository" // the type of most scopes
+	tokenLifetime = 30 * time.Minute              // Harbor's default token_expiration
+	tokenHeader   = `{"typ":"JWT","alg":"EdDSA"}` //nolint:gosec // the public first part of every token
+	repository    = "repository"                  // the type of most scopes
 )
 
 // Claims are what a token says, in the form of

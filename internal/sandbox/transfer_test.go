@@ -26,7 +26,7 @@ const ociManifest = "application/vnd.oci.image.manifest.v1+json"
 func TestAnImagePushedByAClientComesBackWhole(t *testing.T) {
 	t.Parallel()
 	b := start(t, Options{})
-	const layerSize, layers, images = 2 << 20, 3, 2 // layers beyond what stays in memory
+	const layerSize, layers, images = maxInMemory + 1, 2, 2
 	pushed, err := random.Index(layerSize, layers, images)
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +215,7 @@ func TestUploadsAtTheSameTime(t *testing.T) {
 	const many = 8
 	for i := range many {
 		wg.Go(func() {
-			content := bytes.Repeat([]byte{byte(i % 2)}, maxInMemory+1)
+			content := bytes.Repeat([]byte{"ab"[i%2]}, maxInMemory+1)
 			digest := digestOf(content)
 			where := b.do(t, "POST", "/v2/demo/app/blobs/uploads/", b.as("dev")).header.Get("Location")
 			if a := b.do(t, "PUT", where+"&digest="+digest, b.as("dev"), body(content)); a.status != 201 {

@@ -76,7 +76,7 @@ func (s *Source) Blob(ctx context.Context, desc v1.Descriptor, offset int64) (io
 
 // A blob ends when the context ends.
 type blob struct {
-	ctx  context.Context //nolint:containedctx // that of the transfer it is part of
+	ctx  context.Context // that of the transfer it is part of
 	file *os.File
 }
 

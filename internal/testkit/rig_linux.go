@@ -51,7 +51,7 @@ func NewRig(t *testing.T) *Rig {
 	Need(t, "ip", "iproute2")
 	Need(t, "nsenter", "util-linux")
 	// Not t.TempDir: a container's own mounts may hold the folder a moment longer.
-	dir, err := os.MkdirTemp("", "vicr-rig-")
+	dir, err := os.MkdirTemp("", "vicr-rig-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

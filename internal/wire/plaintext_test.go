@@ -154,8 +154,7 @@ func TestAServerThatSpeaksHTTPOnTheHTTPSPortIsToldApart(t *testing.T) {
 	wantKind(t, get(t, tr, tr.Base().String()+"/v2/").err, TLS)
 }
 
-// No other package below internal may open connections of its own kind to a
-// registry, and this one reads nothing that the user did not hand in.
+// What the proxy is, and that there are no cookies, is for the caller to say.
 func TestWireReadsNoEnvironment(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")

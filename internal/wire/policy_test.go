@@ -147,3 +147,45 @@ func TestOriginsAreEqualOnlyForTheSameSchemeHostAndPort(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatACallerNamesIsTheOriginByAnySchemeAndWhatARedirectNamesIsNot(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		host       string
+		plain      bool
+		url        string
+		called     site
+		redirected site
+	}{
+		{"reg.example", false, "https://reg.example/", origin, origin},
+		{"reg.example", false, "https://REG.example:443/", origin, origin},
+		{"reg.example", false, "http://reg.example/", origin, elsewhere},
+		{"reg.example", false, "http://reg.example:80/", elsewhere, elsewhere},
+		{"reg.example", false, "https://reg.example:8443/", elsewhere, elsewhere},
+		{"reg.example", false, "https://reg.example./", elsewhere, elsewhere},
+		{"reg.example:5000", false, "http://reg.example:5000/", origin, elsewhere},
+		{"reg.example:5000", false, "https://reg.example/", elsewhere, elsewhere},
+		{"reg.example", true, "http://reg.example/", origin, origin},
+		{"reg.example", true, "https://reg.example/", origin, elsewhere},
+		{"reg.example:5000", true, "https://reg.example:5000/", origin, elsewhere},
+		{"docker.io", false, "https://index.docker.io/", origin, origin},
+		{"docker.io", false, "https://docker.io/", origin, origin},
+		{"docker.io", false, "https://auth.docker.io/token", realm, realm},
+		{"reg.example", false, "https://auth.docker.io/token", elsewhere, elsewhere},
+		{"reg.example", false, "https://index.docker.io/", elsewhere, elsewhere},
+		{"reg.example", false, "https://token.example:443/x", realm, realm},
+		{"reg.example", false, "http://clear.example/x", elsewhere, elsewhere},
+		{"reg.example", true, "http://clear.example/x", realm, realm},
+	} {
+		tr := New(Config{
+			Host: hostOf(t, tt.host), PlainHTTP: tt.plain,
+			Realms: []string{"https://token.example/service/token", "http://clear.example", "%zz", "ftp://x"},
+		})
+		if got := tr.siteOf(mustURL(t, tt.url), false); got != tt.called {
+			t.Errorf("%s plain=%t: %s is %d, want %d", tt.host, tt.plain, tt.url, got, tt.called)
+		}
+		if got := tr.siteOf(mustURL(t, tt.url), true); got != tt.redirected {
+			t.Errorf("%s plain=%t: a redirect to %s is %d, want %d", tt.host, tt.plain, tt.url, got, tt.redirected)
+		}
+	}
+}

@@ -216,6 +216,22 @@ func TestASilentProxyIsNotWaitedForEndlessly(t *testing.T) {
 	wantTimeout(t, get(t, tr, "https://reg.example/v2/").err, phaseConnect)
 }
 
+func TestAProxyOnThisMachineOpensItToNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	evil := testkit.NewEvilTLS(t, "", w.cert, testkit.Swallow)
+	f := newForwarder(t, map[string]string{"reg.example:443": w.host.String(), "store.example:443": w.host.String()}, 0)
+	tr := closing(t, New(Config{Host: hostOf(t, "reg.example"), Roots: w.ca.Pool(), Proxy: fixed(mustURL(t, f.server.URL))}))
+	w.front.Script(testkit.On("", "/blob"), moved(307, "https://store.example/bytes"), moved(307, evil.URL().String()))
+	if a := get(t, tr, "https://reg.example/blob"); a.err != nil {
+		t.Errorf("storage behind the proxy: %v", a.err)
+	}
+	wantPolicy(t, get(t, tr, "https://reg.example/blob").err, "loopback")
+	if evil.Opened() != 0 {
+		t.Error("a connection was opened")
+	}
+}
+
 func TestAProxyOverHTTPSIsNotUsedWithoutVerification(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

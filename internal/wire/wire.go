@@ -182,11 +182,7 @@ func (t *Transport) transport(c *tls.Config) *http.Transport {
 }
 
 func (t *Transport) verifyingConfig() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		RootCAs:    t.config.Roots,
-		NextProtos: []string{"http/1.1"},
-	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.config.Roots}
 }
 
 func (t *Transport) tlsConfig(leaf *x509.Certificate) *tls.Config {

@@ -91,7 +91,7 @@ func Bytes(seed byte, n int) []byte {
 		x ^= x << 13
 		x ^= x >> 17
 		x ^= x << 5
-		data[i] = byte(x)
+		data[i] = byte(x & 0xff)
 	}
 	return data
 }
@@ -185,7 +185,7 @@ func (s *Source) LeftOpen() int {
 }
 
 type reader struct {
-	ctx    context.Context //nolint:containedctx // a reader lives as long as the call that opened it
+	ctx    context.Context // a reader lives as long as the call that opened it
 	r      io.Reader
 	source *Source
 	once   sync.Once

@@ -28,25 +28,31 @@ func TestSink(t *testing.T, place func(t *testing.T) Place) {
 	t.Helper()
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, Place)
+		run  func(suite)
 	}{
-		{"gives back the image that it took", wholeImage},
-		{"gives back the index that it took", wholeIndex},
-		{"takes a blob of no bytes and one hashed with sha512", oddBlobs},
-		{"takes nothing twice", nothingTwice},
-		{"says that it has no such image", missing},
-		{"keeps the old image under a name until Commit", oldUntilCommit},
-		{"gives a name to another image", renamed},
-		{"holds no blob whose bytes were wrong", wrongBytes},
-		{"goes on after an interruption", interrupted},
-		{"ends when the context ends", cancelled},
-		{"takes one image twice at the same time", together},
+		{"gives back the image that it took", suite.wholeImage},
+		{"gives back the index that it took", suite.wholeIndex},
+		{"takes a blob of no bytes and one hashed with sha512", suite.oddBlobs},
+		{"takes nothing twice", suite.nothingTwice},
+		{"says that it has no such image", suite.missing},
+		{"keeps the old image under a name until Commit", suite.oldUntilCommit},
+		{"gives a name to another image", suite.renamed},
+		{"holds no blob whose bytes were wrong", suite.wrongBytes},
+		{"goes on after an interruption", suite.interrupted},
+		{"ends when the context ends", suite.cancelled},
+		{"takes one image twice at the same time", suite.together},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(t, place(t))
+			test.run(suite{t, place(t)})
 		})
 	}
+}
+
+// A suite is one test of the suite in its place.
+type suite struct {
+	t     *testing.T
+	place Place
 }
 
 const bigger = 3<<16 + 17 // bytes of a layer: more than one buffer, and odd
@@ -96,7 +102,8 @@ func (p Place) holds(t *testing.T, name string, want *Source) {
 	}
 }
 
-func wholeImage(t *testing.T, p Place) {
+func (s suite) wholeImage() {
+	t, p := s.t, s.place
 	src := sample(1)
 	res := p.mustPut(t, "one", src)
 	var blobs int64
@@ -111,7 +118,8 @@ func wholeImage(t *testing.T, p Place) {
 	p.holds(t, "one", src)
 }
 
-func wholeIndex(t *testing.T, p Place) {
+func (s suite) wholeIndex() {
+	t, p := s.t, s.place
 	c := Content{}
 	shared := c.Layer(Bytes(9, 5000))
 	inner := c.Index(c.Image(Arm64(), shared, c.Layer(Bytes(3, 70))))
@@ -120,14 +128,16 @@ func wholeIndex(t *testing.T, p Place) {
 	p.holds(t, "many", src)
 }
 
-func oddBlobs(t *testing.T, p Place) {
+func (s suite) oddBlobs() {
+	t, p := s.t, s.place
 	c := Content{}
 	src := &Source{Root: c.Image(Amd64(), c.Layer(nil), c.AddAs("sha512", types.OCILayer, Bytes(5, bigger))), Content: c}
 	p.mustPut(t, "odd", src)
 	p.holds(t, "odd", src)
 }
 
-func nothingTwice(t *testing.T, p Place) {
+func (s suite) nothingTwice() {
+	t, p := s.t, s.place
 	first := p.mustPut(t, "a", sample(1))
 	again := sample(1)
 	res := p.mustPut(t, "a", again)
@@ -137,7 +147,8 @@ func nothingTwice(t *testing.T, p Place) {
 	p.holds(t, "a", sample(1))
 }
 
-func missing(t *testing.T, p Place) {
+func (s suite) missing() {
+	t, p := s.t, s.place
 	if _, err := p.Source("none").Resolve(t.Context()); !errors.Is(err, transfer.ErrNotFound) {
 		t.Errorf("an empty place says: %v", err)
 	}
@@ -154,7 +165,8 @@ func missing(t *testing.T, p Place) {
 	}
 }
 
-func oldUntilCommit(t *testing.T, p Place) {
+func (s suite) oldUntilCommit() {
+	t, p := s.t, s.place
 	p.mustPut(t, "a", sample(1))
 	broken := sample(20)
 	broken.Fault = func(d v1.Descriptor, _ int64, r io.Reader) (io.Reader, error) {
@@ -169,7 +181,8 @@ func oldUntilCommit(t *testing.T, p Place) {
 	p.holds(t, "a", sample(1))
 }
 
-func renamed(t *testing.T, p Place) {
+func (s suite) renamed() {
+	t, p := s.t, s.place
 	p.mustPut(t, "a", sample(1))
 	p.mustPut(t, "b", sample(1))
 	p.mustPut(t, "a", sample(20))
@@ -177,45 +190,64 @@ func renamed(t *testing.T, p Place) {
 	p.holds(t, "b", sample(1))
 }
 
-func wrongBytes(t *testing.T, p Place) {
-	for name, fault := range map[string]func(io.Reader) io.Reader{
-		"first byte": func(r io.Reader) io.Reader { return Flip(r, 0) },
-		"last byte":  func(r io.Reader) io.Reader { return Flip(r, bigger-1) },
-		"one less":   func(r io.Reader) io.Reader { return io.LimitReader(r, bigger-1) },
-		"one more":   func(r io.Reader) io.Reader { return io.MultiReader(r, io.LimitReader(zeros{}, 1)) },
+func (s suite) wrongBytes() {
+	t, p := s.t, s.place
+	for _, test := range []struct {
+		name  string
+		seed  byte
+		fault func(io.Reader) io.Reader
+	}{
+		{"first byte", 40, func(r io.Reader) io.Reader { return Flip(r, 0) }},
+		{"last byte", 42, func(r io.Reader) io.Reader { return Flip(r, bigger-1) }},
+		{"one less", 44, func(r io.Reader) io.Reader { return io.LimitReader(r, bigger-1) }},
+		{"one more", 46, func(r io.Reader) io.Reader { return io.MultiReader(r, io.LimitReader(zeros{}, 1)) }},
 	} {
-		t.Run(name, func(t *testing.T) {
-			src := sample(40)
-			var bad v1.Descriptor
-			src.Fault = func(d v1.Descriptor, _ int64, r io.Reader) (io.Reader, error) {
-				if d.Size != bigger {
-					return r, nil
-				}
-				bad = d
-				return fault(r), nil
-			}
-			_, err := p.put(t, "wrong", src)
-			if wrong, ok := errors.AsType[*transfer.DigestError](err); !ok || wrong.Want != bad.Digest {
-				t.Fatalf("got %v, want a DigestError for %s", err, bad.Digest)
-			}
-			p.mustPut(t, "other", sample(1)) // so that there is something to ask
-			if rc, err := p.Source("other").Blob(t.Context(), bad, 0); !errors.Is(err, transfer.ErrNotFound) {
-				if err == nil {
-					_ = rc.Close()
-				}
-				t.Errorf("the blob can be had afterwards: %v", err)
-			}
+		t.Run(test.name, func(t *testing.T) {
+			p.refuses(t, test.seed, test.fault)
+			p.mustPut(t, "wrong", sample(test.seed))
+			p.holds(t, "wrong", sample(test.seed))
 		})
 	}
-	p.mustPut(t, "wrong", sample(40))
-	p.holds(t, "wrong", sample(40))
+}
+
+// refuses spoils the large layer of an image on the way, and proves that it is
+// neither taken nor to be had afterwards.
+func (p Place) refuses(t *testing.T, seed byte, fault func(io.Reader) io.Reader) {
+	t.Helper()
+	src := sample(seed)
+	var bad v1.Descriptor
+	src.Fault = func(d v1.Descriptor, _ int64, r io.Reader) (io.Reader, error) {
+		if d.Size != bigger {
+			return r, nil
+		}
+		bad = d
+		return fault(r), nil
+	}
+	_, err := p.put(t, "wrong", src)
+	if wrong, ok := errors.AsType[*transfer.DigestError](err); !ok || wrong.Want != bad.Digest {
+		t.Fatalf("got %v, want a DigestError for %s", err, bad.Digest)
+	}
+	p.mustPut(t, "other", sample(1)) // so that there is something to ask
+	rc, err := p.Source("other").Blob(t.Context(), bad, 0)
+	if errors.Is(err, transfer.ErrNotFound) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It may be there only if all that was wrong was what came after it.
+	got, err := io.ReadAll(rc)
+	if err := errors.Join(err, rc.Close()); err != nil || DescriptorOf("sha256", "", got).Digest != bad.Digest {
+		t.Errorf("it holds %d wrong bytes under the digest, %v", len(got), err)
+	}
 }
 
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func interrupted(t *testing.T, p Place) {
+func (s suite) interrupted() {
+	t, p := s.t, s.place
 	src := sample(60)
 	const after = bigger / 2
 	src.Fault = func(d v1.Descriptor, offset int64, r io.Reader) (io.Reader, error) {
@@ -237,7 +269,8 @@ func interrupted(t *testing.T, p Place) {
 	}
 }
 
-func cancelled(t *testing.T, p Place) {
+func (s suite) cancelled() {
+	t, p := s.t, s.place
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	src := sample(80)
@@ -256,7 +289,8 @@ func cancelled(t *testing.T, p Place) {
 	}
 }
 
-func together(t *testing.T, p Place) {
+func (s suite) together() {
+	t, p := s.t, s.place
 	var group errgroup.Group
 	for _, name := range []string{"a", "b", "c"} {
 		group.Go(func() error {

@@ -1,0 +1,87 @@
+package atomicfile
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// meddled is a system on which somebody does something just after the first
+// time that a file was opened for writing.
+type meddled struct {
+	system
+	meddle func(name string) error
+	done   bool
+}
+
+func (m *meddled) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	f, err := m.system.OpenFile(name, flag, perm)
+	if err == nil && flag&os.O_RDWR != 0 && !m.done {
+		m.done = true
+		err = m.meddle(name)
+	}
+	return f, err
+}
+
+// Whoever held the lock may remove or rename its file between our opening it
+// and our locking it. What we hold then is the lock of a file that nobody sees.
+func TestLockOfAFileThatIsGoneIsNoLock(t *testing.T) {
+	t.Parallel()
+	for name, meddle := range map[string]func(name string) error{
+		"removed":   os.Remove,
+		"committed": func(name string) error { return os.Rename(name, name+".final") },
+		"replaced": func(name string) error {
+			if err := os.Rename(name, name+".final"); err != nil {
+				return err
+			}
+			return os.WriteFile(name, nil, 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "lock")
+			tree := &Tree{fs: &meddled{meddle: meddle}}
+			lock, err := tree.Lock(t.Context(), path, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			there, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if held, err := lock.file.Stat(); err != nil || !os.SameFile(there, held) {
+				t.Errorf("it holds the lock of another file: %v", err)
+			}
+			if err := lock.Unlock(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A file that is swapped for another between being looked at and being opened
+// is not read: what was looked at decides what may be read.
+func TestReadNoticesASwap(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "f"), filepath.Join(dir, "other")
+	for _, p := range []string{path, other} {
+		if err := os.WriteFile(p, []byte(p), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree := &Tree{fs: &swapped{to: other}}
+	if data, _, err := tree.Read(path, 1000); err == nil {
+		t.Errorf("read %q", data)
+	}
+}
+
+// swapped opens another file than the one that was asked for.
+type swapped struct {
+	system
+	to string
+}
+
+func (s *swapped) OpenFile(string, int, fs.FileMode) (*os.File, error) { return os.Open(s.to) }

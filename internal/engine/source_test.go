@@ -1,0 +1,404 @@
+package engine_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/transfer"
+	"github.com/vicr-cli/vicr/internal/transfer/transfertest"
+)
+
+func TestSourceGivesBackTheConfigAndTheLayersOfAnImage(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, false)
+	e := f.open(t, engine.Options{})
+	src := app(t, 1)
+	must(t, put1(t, e, name, src))
+	var roots []v1.Hash
+	for range 2 {
+		s := e.Source(name)
+		res, out := read(t, s)
+		must(t, s.Close())
+		roots = append(roots, res.Root.Digest)
+		if res.Root.MediaType != types.DockerManifestSchema2 {
+			t.Errorf("the manifest is a %s", res.Root.MediaType)
+		}
+		want := layersOf(t, transfer.Result{Root: src.Root}, &transfertest.Sink{Content: src.Content})
+		if got := layersOf(t, res, out); !slices.Equal(got, want) {
+			t.Errorf("the layers are %v, want %v", got, want)
+		}
+		if config := f.names[name]; out.Content[hash(t, config)] == nil {
+			t.Errorf("the config %s did not come out", config)
+		}
+	}
+	if roots[0] != roots[1] {
+		t.Errorf("the same image came out as %s and %s", roots[0], roots[1])
+	}
+}
+
+func hash(t testing.TB, s string) v1.Hash {
+	t.Helper()
+	h, err := v1.NewHash(s)
+	must(t, err)
+	return h
+}
+
+// The digests of layers hang on these bytes: another compression, and every
+// layer in every registry is uploaded again.
+func TestCompressionStaysTheSame(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, false)
+	e := f.open(t, engine.Options{})
+	c := transfertest.Content{}
+	text := bytes.Repeat([]byte("the same bytes every time\n"), 100_000) // several blocks
+	root := realImage(t, c, transfertest.Amd64(), layerTar(t, "text", text))
+	must(t, put1(t, e, name, &transfertest.Source{Root: root, Content: c}))
+	s := e.Source(name)
+	defer s.Close()
+	got, err := s.Resolve(t.Context())
+	must(t, err)
+	const want = "sha256:884f31d5716a24d80831f8fe3b572555fe86455b2db3957d80bedbf45ece9dcd"
+	if got.Digest.String() != want {
+		t.Errorf("the manifest is %s, it used to be %s", got.Digest, want)
+	}
+}
+
+func TestSourceGivesOutWhatTheEngineKeepsAsItCame(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, true)
+	e := f.open(t, engine.Options{})
+	c := transfertest.Content{}
+	plain := layerTar(t, "f", []byte("x"))
+	both := c.Index(realImage(t, c, transfertest.Amd64(), plain), realImage(t, c, transfertest.Arm64(), plain))
+	for _, src := range []*transfertest.Source{app(t, 1), {Root: both, Content: c}} {
+		must(t, put1(t, e, name, src))
+		s := e.Source(name)
+		res, out := read(t, s)
+		must(t, s.Close())
+		if res.Root.Digest != src.Root.Digest || res.Root.MediaType != src.Root.MediaType {
+			t.Errorf("got %s, want %s", res.Root.Digest, src.Root.Digest)
+		}
+		if len(out.Content) != len(src.Content) {
+			t.Errorf("%d blobs and manifests came out, want %d", len(out.Content), len(src.Content))
+		}
+	}
+}
+
+func TestSourceOfASparseIndexIsTheImageThatIsThere(t *testing.T) {
+	t.Parallel()
+	amd, arm := transfertest.Amd64(), transfertest.Arm64()
+	s390 := v1.Platform{OS: "linux", Architecture: "s390x"}
+	for what, test := range map[string]struct {
+		have []v1.Platform
+		want *v1.Platform // nil: none
+	}{
+		"own platform":            {[]v1.Platform{amd}, &amd},
+		"own and another":         {[]v1.Platform{arm, amd}, &amd},
+		"another alone":           {[]v1.Platform{arm}, &arm},
+		"two others":              {[]v1.Platform{arm, s390}, nil},
+		"none":                    {nil, nil},
+		"all, so it is the index": {[]v1.Platform{amd, arm, s390}, &v1.Platform{}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			c := transfertest.Content{}
+			images := map[string]v1.Descriptor{}
+			var all []v1.Descriptor
+			for i, p := range []v1.Platform{amd, arm, s390} {
+				d := realImage(t, c, p, layerTar(t, "f", transfertest.Bytes(byte(i), 100)))
+				images[p.String()] = d
+				all = append(all, d)
+				if !slices.ContainsFunc(test.have, func(h v1.Platform) bool { return h.String() == p.String() }) {
+					delete(c, d.Digest)
+				}
+			}
+			root := c.Index(all...)
+			f := newFake(t, true)
+			id := root.Digest.String()
+			f.names[name], f.images[id], f.roots[id] = id, c, root
+			s := f.open(t, engine.Options{}).Source(name)
+			defer s.Close()
+			got, err := s.Resolve(t.Context())
+			switch {
+			case test.want == nil:
+				if missing, ok := errors.AsType[*transfer.PlatformError](err); !ok || len(missing.Have) != len(test.have) {
+					t.Errorf("got %v", err)
+				}
+			case test.want.OS == "" && got.Digest != root.Digest, test.want.OS != "" && got.Digest != images[test.want.String()].Digest:
+				t.Errorf("got %s (%v)", got.Digest, err)
+			default:
+				read(t, s)
+			}
+		})
+	}
+}
+
+func TestSourceSaysThatThereIsNoSuchImage(t *testing.T) {
+	t.Parallel()
+	s := newFake(t, false).open(t, engine.Options{}).Source(name)
+	defer s.Close()
+	if _, err := s.Resolve(t.Context()); !errors.Is(err, transfer.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSourceOpensABlobAtAnOffset(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, true)
+	e := f.open(t, engine.Options{})
+	src := app(t, 1)
+	must(t, put1(t, e, name, src))
+	s := e.Source(name)
+	defer s.Close()
+	_, err := s.Resolve(t.Context())
+	must(t, err)
+	for h, data := range src.Content {
+		d := v1.Descriptor{Digest: h, Size: int64(len(data))}
+		for _, at := range []int64{0, 1, d.Size - 1, d.Size} {
+			rc, err := s.Blob(t.Context(), d, at)
+			if h == src.Root.Digest {
+				if !errors.Is(err, transfer.ErrNotFound) {
+					t.Errorf("a manifest was given out as a blob (%v)", err)
+				}
+				continue
+			}
+			must(t, err)
+			got, err := io.ReadAll(rc)
+			if err != nil || !bytes.Equal(got, data[at:]) {
+				t.Errorf("%s at %d: %d bytes (%v)", h, at, len(got), err)
+			}
+			must(t, rc.Close())
+		}
+		if _, err := s.Blob(t.Context(), d, d.Size+1); h != src.Root.Digest && !errors.Is(err, transfer.ErrOffset) {
+			t.Errorf("after the end: %v", err)
+		}
+	}
+}
+
+func TestSourceFreesTheDisk(t *testing.T) {
+	t.Parallel()
+	for _, cut := range []bool{false, true} {
+		f := newFake(t, false)
+		scratch := filepath.Join(t.TempDir(), "cache", "scratch")
+		e := f.open(t, engine.Options{Scratch: scratch})
+		must(t, put1(t, e, name, app(t, 1)))
+		if cut {
+			f.instead["/images/get"] = archive(func(w *tar.Writer) {
+				put(w, "layer.tar", make([]byte, 1<<20))
+				_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "x", Size: 10})
+			})
+		}
+		s := e.Source(name)
+		if _, err := s.Resolve(t.Context()); (err != nil) != cut {
+			t.Errorf("resolve: %v", err)
+		}
+		must(t, s.Close())
+		must(t, s.Close())
+		if left, err := os.ReadDir(scratch); err != nil || len(left) != 0 {
+			t.Errorf("%v was left behind (%v)", left, err)
+		}
+		if _, err := s.Blob(t.Context(), v1.Descriptor{}, 0); err == nil {
+			t.Error("a closed source gave out a blob")
+		}
+	}
+}
+
+// archive answers with a tar.
+func archive(fill func(*tar.Writer)) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		t := tar.NewWriter(w)
+		fill(t)
+		_ = t.Close()
+		return true
+	}
+}
+
+// config is one for layers with these digests.
+func config(diffIDs ...string) []byte {
+	return fmt.Appendf(nil, `{"rootfs":{"diff_ids":["%s"]}}`, strings.Join(diffIDs, `","`))
+}
+
+func TestBadArchivesAreRefused(t *testing.T) {
+	t.Parallel()
+	layer := layerTar(t, "f", []byte("x"))
+	good := transfertest.DescriptorOf("sha256", "", layer).Digest.String()
+	docker := func(manifest string, rest ...func(*tar.Writer)) func(*tar.Writer) {
+		return func(w *tar.Writer) {
+			put(w, "l/layer.tar", layer)
+			put(w, "c.json", config(good))
+			for _, r := range rest {
+				r(w)
+			}
+			put(w, "manifest.json", []byte(manifest))
+		}
+	}
+	const right = `[{"Config":"c.json","Layers":["l/layer.tar"]}]`
+	header := func(h tar.Header) func(*tar.Writer) { return func(w *tar.Writer) { _ = w.WriteHeader(&h) } }
+	for what, test := range map[string]struct {
+		fill func(*tar.Writer)
+		want string // "" is no error
+	}{
+		"good":                       {docker(right), ""},
+		"nothing":                    {func(*tar.Writer) {}, "no \"manifest.json\""},
+		"no manifest":                {func(w *tar.Writer) { put(w, "l/layer.tar", layer) }, "no \"manifest.json\""},
+		"manifest is no JSON":        {docker(`nonsense`), "not JSON of at most"},
+		"config is broken JSON":      {docker(`[{"Config":"d.json","Layers":["l/layer.tar"]}]`, func(w *tar.Writer) { put(w, "d.json", []byte(`{"rootfs":[]`)) }), "config of the image cannot be read"},
+		"manifest is broken":         {docker(`[{]`), "cannot be read"},
+		"manifest of nothing":        {docker(`[]`), "holds 0 images"},
+		"several, none of this name": {docker(`[{"RepoTags":["x:1"]},{"RepoTags":["y:1"]}]`), "holds 2 images"},
+		"several, one of this name":  {docker(`[{"RepoTags":["x:1"]},{"Config":"c.json","RepoTags":["` + name + `"],"Layers":["l/layer.tar"]}]`), ""},
+		"manifest too large":         {docker("[" + strings.Repeat(" ", 5<<20) + "]"), "not JSON of at most"},
+		"config outside":             {docker(`[{"Config":"../../../../etc/passwd","Layers":["l/layer.tar"]}]`), "no \"../"},
+		"layer outside":              {docker(`[{"Config":"c.json","Layers":["/etc/passwd"]}]`), "no layer \"/etc/passwd\""},
+		"layer missing":              {docker(`[{"Config":"c.json","Layers":["x"]}]`), "no layer"},
+		"fewer layers":               {docker(`[{"Config":"c.json","Layers":[]}]`), "names 1"},
+		"config is no JSON":          {docker(`[{"Config":"l/layer.tar","Layers":["l/layer.tar"]}]`), "not JSON of at most"},
+		"name outside":               {docker(right, func(w *tar.Writer) { put(w, "../x", nil) }), "with the name"},
+		"absolute name":              {docker(right, func(w *tar.Writer) { put(w, "/x", nil) }), "with the name"},
+		"long name":                  {docker(right, func(w *tar.Writer) { put(w, strings.Repeat("x/", 3000)+"x", nil) }), "with the name"},
+		"twice":                      {docker(right, func(w *tar.Writer) { put(w, "c.json", nil) }), "twice"},
+		"hard link":                  {docker(right, header(tar.Header{Typeflag: tar.TypeLink, Name: "x", Linkname: "/etc/passwd"})), "neither a plain file"},
+		"device":                     {docker(right, header(tar.Header{Typeflag: tar.TypeBlock, Name: "x"})), "neither a plain file"},
+		"fifo":                       {docker(right, header(tar.Header{Typeflag: tar.TypeFifo, Name: "x"})), "neither a plain file"},
+		"link outside":               {docker(`[{"Config":"c.json","Layers":["x"]}]`, header(tar.Header{Typeflag: tar.TypeSymlink, Name: "x", Linkname: "../../../../etc/passwd"})), "no layer"},
+		"link to itself":             {docker(`[{"Config":"c.json","Layers":["x"]}]`, header(tar.Header{Typeflag: tar.TypeSymlink, Name: "x", Linkname: "x"})), "no layer"},
+		"link to a link": {docker(`[{"Config":"c.json","Layers":["y"]}]`,
+			header(tar.Header{Typeflag: tar.TypeSymlink, Name: "x", Linkname: "l/layer.tar"}),
+			header(tar.Header{Typeflag: tar.TypeSymlink, Name: "y", Linkname: "x"})), "no layer"},
+		"link to the layer": {docker(`[{"Config":"c.json","Layers":["k/layer.tar"]}]`,
+			header(tar.Header{Typeflag: tar.TypeSymlink, Name: "k/layer.tar", Linkname: "../l/layer.tar"})), ""},
+		"layer came compressed": {docker(`[{"Config":"c.json","Layers":["z"]}]`, func(w *tar.Writer) { put(w, "z", gzipped(t, layer)) }), ""},
+		"layer is zstd":         {docker(`[{"Config":"c.json","Layers":["z"]}]`, func(w *tar.Writer) { put(w, "z", []byte("\x28\xb5\x2f\xfdxxxx")) }), "neither a tar nor gzip"},
+		"a layer that looks like JSON": {func(w *tar.Writer) {
+			odd := []byte(`{"not a tar"}`)
+			put(w, "l", odd)
+			put(w, "c.json", config(transfertest.DescriptorOf("sha256", "", odd).Digest.String()))
+			put(w, "manifest.json", []byte(`[{"Config":"c.json","Layers":["l"]}]`))
+		}, ""},
+		"unusable digest": {docker(`[{"Config":"d.json","Layers":["l/layer.tar"]}]`, func(w *tar.Writer) { put(w, "d.json", config("md5:0")) }), "usable digest"},
+		"too many files": {docker(right, func(w *tar.Writer) {
+			for i := range 1<<13 + 1 {
+				put(w, fmt.Sprint("f", i), nil)
+			}
+		}), "more than"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, false)
+			f.names[name], f.images["sha256:x"] = "sha256:x", transfertest.Content{}
+			f.instead["/images/get"] = archive(test.fill)
+			s := f.open(t, engine.Options{}).Source(name)
+			defer s.Close()
+			_, err := s.Resolve(t.Context())
+			if test.want == "" {
+				must(t, err)
+				read(t, s)
+				return
+			}
+			if bad, ok := errors.AsType[*engine.SaveError](err); !ok || !strings.Contains(bad.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestWrongLayerInAnArchiveIsADigestError(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, false)
+	f.names[name], f.images["sha256:x"] = "sha256:x", transfertest.Content{}
+	want := hash(t, "sha256:"+strings.Repeat("0", 64))
+	f.instead["/images/get"] = archive(func(w *tar.Writer) {
+		put(w, "l", layerTar(t, "f", []byte("x")))
+		put(w, "c.json", config(want.String()))
+		put(w, "manifest.json", []byte(`[{"Config":"c.json","Layers":["l"]}]`))
+	})
+	s := f.open(t, engine.Options{}).Source(name)
+	defer s.Close()
+	_, err := s.Resolve(t.Context())
+	if wrong, ok := errors.AsType[*transfer.DigestError](err); !ok || wrong.Want != want {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestArchiveThatBreaksOffIsAnErrorWithTheEnginesWords(t *testing.T) {
+	t.Parallel()
+	begin := func(w http.ResponseWriter) {
+		t := tar.NewWriter(w)
+		put(t, "a", make([]byte, 20_000))
+		_ = t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "b", Size: 1 << 20})
+		_, _ = t.Write(make([]byte, 700))
+	}
+	for what, test := range map[string]struct {
+		answer func(http.ResponseWriter)
+		want   string
+	}{
+		"error in the stream": {func(w http.ResponseWriter) {
+			begin(w)
+			_, _ = io.WriteString(w, `{"errorDetail":{"message":"no space\u001b[2J"},"error":"no space"}`+"\r\n")
+		}, `no space\x1b[2J`},
+		"end": {begin, "breaks off"},
+		"hangs up": {func(w http.ResponseWriter) {
+			begin(w)
+			panic(http.ErrAbortHandler)
+		}, "breaks off"},
+		"no tar": {func(w http.ResponseWriter) { _, _ = io.WriteString(w, strings.Repeat("garbage ", 1000)) }, "is none"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, false)
+			f.names[name], f.images["sha256:x"] = "sha256:x", transfertest.Content{}
+			f.instead["/images/get"] = func(w http.ResponseWriter, _ *http.Request) bool { test.answer(w); return true }
+			s := f.open(t, engine.Options{}).Source(name)
+			defer s.Close()
+			_, err := s.Resolve(t.Context())
+			if bad, ok := errors.AsType[*engine.SaveError](err); !ok || !strings.Contains(bad.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+// Whatever an archive holds, it is read or refused, and nothing else happens.
+func FuzzArchive(f *testing.F) {
+	for _, keeps := range []bool{false, true} {
+		src := app(f, 1)
+		src.Content = transfertest.Content{}
+		src.Root = realImage(f, src.Content, transfertest.Amd64(), layerTar(f, "f", []byte("x")), layerTar(f, "", nil), layerTar(f, "", nil))
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		if keeps {
+			saveLayout(w, name, src.Root, src.Content)
+		} else {
+			saveDocker(w, name, src.Root, src.Content)
+		}
+		must(f, w.Close())
+		f.Add(b.Bytes(), keeps)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, keeps bool) {
+		fake := newFake(t, keeps)
+		fake.names[name], fake.images["sha256:x"] = "sha256:x", transfertest.Content{}
+		fake.instead["/images/get"] = func(w http.ResponseWriter, _ *http.Request) bool {
+			_, _ = w.Write(data)
+			return true
+		}
+		s := fake.open(t, engine.Options{}).Source(name)
+		defer s.Close()
+		res, err := transfer.Copy(t.Context(), s, &transfertest.Sink{}, transfer.Options{})
+		if err == nil && res.Root.Size == 0 {
+			t.Error("an image of nothing")
+		}
+	})
+}
