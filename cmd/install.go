@@ -257,7 +257,7 @@ func (a *app) asRoot(ctx context.Context, in installation) error {
 	a.say("vicr: the rest needs root:")
 	a.say("  %s", command)
 	if !in.o.yes && in.o.fingerprint.IsZero() && !in.o.acceptNew {
-		yes, err := a.confirm("Run it now?")
+		yes, err := a.confirm(ctx, "Run it now?")
 		if err != nil {
 			return err
 		}

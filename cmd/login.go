@@ -77,7 +77,7 @@ func runLogin(ctx context.Context, a *app, o loginOptions) error {
 	if o.allowClear && !o.tls.plainHTTP && !o.tls.skipVerify {
 		a.note("--allow-insecure-credentials also holds for later commands with --plain-http or --insecure-skip-verify")
 	}
-	creds, err := a.askCredentials(o)
+	creds, err := a.askCredentials(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func runLogin(ctx context.Context, a *app, o loginOptions) error {
 	id, err := a.verify(ctx, o, creds, mark)
 	var foreign *auth.RealmError
 	if errors.As(err, &foreign) && foreign.Origin != "" && o.realm == "" && a.interactive() {
-		yes, askErr := a.confirm(o.host.String() + " checks passwords at " + foreign.Origin + ". May it have yours?")
+		yes, askErr := a.confirm(ctx, o.host.String()+" checks passwords at "+foreign.Origin+". May it have yours?")
 		if askErr != nil {
 			return askErr
 		}
@@ -140,7 +140,7 @@ func (a *app) keep(ctx context.Context, o loginOptions, creds auth.Credentials, 
 }
 
 // askCredentials reads user name and password from where the user said, or asks.
-func (a *app) askCredentials(o loginOptions) (auth.Credentials, error) {
+func (a *app) askCredentials(ctx context.Context, o loginOptions) (auth.Credentials, error) {
 	c := auth.Credentials{Username: o.user}
 	if o.fromStdin {
 		if o.user == "" {
@@ -155,11 +155,11 @@ func (a *app) askCredentials(o loginOptions) (auth.Credentials, error) {
 	}
 	var err error
 	if c.Username == "" {
-		if c.Username, err = a.askText("User name for " + o.host.String() + ":"); err != nil {
+		if c.Username, err = a.askText(ctx, "User name for "+o.host.String()+":"); err != nil {
 			return c, err
 		}
 	}
-	c.Password, err = a.askSecret("Password:")
+	c.Password, err = a.askSecret(ctx, "Password:")
 	if err == nil && c.Password == "" {
 		err = usagef("the password is empty")
 	}

@@ -121,7 +121,7 @@ func trustOne(ctx context.Context, a *app, h ref.Host, o trustOptions) error {
 	}
 	how := "recorded"
 	if len(res.Changes) > 0 {
-		if how, err = a.consent(h, f.anchor, planned, o); err != nil {
+		if how, err = a.consent(ctx, h, f.anchor, planned, o); err != nil {
 			return err
 		}
 	}
@@ -144,7 +144,7 @@ func (r trustResult) text(w io.Writer) error {
 }
 
 // consent finds out whether the user agrees to the CA and to the plan, and how.
-func (a *app) consent(h ref.Host, anchor pki.Anchor, p trust.Planned, o trustOptions) (how string, err error) {
+func (a *app) consent(ctx context.Context, h ref.Host, anchor pki.Anchor, p trust.Planned, o trustOptions) (how string, err error) {
 	changed := len(p.Replaces) > 0
 	for _, r := range p.Replaces {
 		a.warn("%s holds another CA now", r.Path)
@@ -164,7 +164,7 @@ func (a *app) consent(h ref.Host, anchor pki.Anchor, p trust.Planned, o trustOpt
 	if o.yes {
 		question = "Trust this CA for " + h.String() + "?"
 	}
-	yes, err := a.confirm(question)
+	yes, err := a.confirm(ctx, question)
 	if err != nil {
 		return "", err
 	}

@@ -92,7 +92,7 @@ func recordedHosts(ctx context.Context, all []*change.Journal) ([]ref.Host, erro
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range entries {
+		for _, e := range slices.Backward(entries) { // the last change is taken back first
 			h, err := ref.ParseHost(e.Subject.Host)
 			if err != nil {
 				return nil, err
@@ -180,7 +180,7 @@ func (a *app) untrustAsRoot(ctx context.Context, h ref.Host, o untrustOptions) e
 	}
 	a.say("vicr: the rest needs root:")
 	a.say("  %s", command)
-	yes, err := a.confirm("Run it now?")
+	yes, err := a.confirm(ctx, "Run it now?")
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ var crashCount atomic.Int64
 func crashPoint() error {
 	k := strconv.FormatInt(crashCount.Add(1), 10)
 	if name := os.Getenv("VICR_CRASH_LOG"); name != "" { //nolint:forbidigo // never in a build that is meant to be used
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, tempMode)
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, tempMode) //nolint:gosec // as above
 		if err != nil {
 			return err
 		}

@@ -61,6 +61,37 @@ func TestLockOfAFileThatIsGoneIsNoLock(t *testing.T) {
 	}
 }
 
+// A file that is replaced as a whole just before it is opened is read as it is then.
+func TestReadTakesTheNewFileWhenItIsReplaced(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	data, _, err := (&Tree{fs: &replaced{data: []byte("new")}}).Read(path, 10)
+	if err != nil || string(data) != "new" {
+		t.Errorf("read %q, %v", data, err)
+	}
+}
+
+// replaced is a system on which somebody replaces a file when it is opened for
+// the first time.
+type replaced struct {
+	system
+	data []byte
+}
+
+func (r *replaced) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	if r.data != nil {
+		data := r.data
+		r.data = nil
+		if err := Machine().Write(name, data, 0); err != nil {
+			return nil, err
+		}
+	}
+	return r.system.OpenFile(name, flag, perm)
+}
+
 // A file that is swapped for another between being looked at and being opened
 // is not read: what was looked at decides what may be read.
 func TestReadNoticesASwap(t *testing.T) {

@@ -160,26 +160,11 @@ func (t *Tree) Read(path string, limit int64) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	before, err := t.regular(name, path)
+	f, info, err := t.openRegular(name, path)
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := t.fs.OpenFile(name, os.O_RDONLY|openNoBlock, 0)
-	if err != nil {
-		return nil, nil, t.named(err, path)
-	}
 	defer f.Close() //nolint:errcheck // only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, t.named(err, path)
-	}
-	// What was looked at must be what was opened: links are not followed.
-	if !os.SameFile(before, info) {
-		if !info.Mode().IsRegular() {
-			return nil, nil, &NotRegularError{Path: t.Real(path), Mode: info.Mode()}
-		}
-		return nil, nil, &fs.PathError{Op: "open", Path: t.Real(path), Err: errors.New("it is being replaced")}
-	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, nil, t.named(err, path)
@@ -188,6 +173,31 @@ func (t *Tree) Read(path string, limit int64) ([]byte, fs.FileInfo, error) {
 		return nil, nil, fmt.Errorf("%q: %w: more than %d bytes", t.Real(path), ErrTooLarge, limit)
 	}
 	return data, info, nil
+}
+
+// openRegular opens a plain file for reading. What was looked at must be what
+// was opened, so that no link is followed; a file that was replaced in between
+// is looked at again.
+func (t *Tree) openRegular(name, path string) (*os.File, fs.FileInfo, error) {
+	const tries = 100
+	for range tries {
+		before, err := t.regular(name, path)
+		if err != nil {
+			return nil, nil, err
+		}
+		f, err := t.fs.OpenFile(name, os.O_RDONLY|openNoBlock, 0)
+		if err != nil {
+			return nil, nil, t.named(err, path)
+		}
+		info, err := f.Stat()
+		if err == nil && os.SameFile(before, info) {
+			return f, info, nil
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, nil, t.named(err, path)
+		}
+	}
+	return nil, nil, &fs.PathError{Op: "open", Path: t.Real(path), Err: errors.New("it is replaced again and again")}
 }
 
 // tempName is a name that nobody can foresee.

@@ -274,15 +274,14 @@ func TestCrashes(t *testing.T) {
 func (s scene) killedOnce(t *testing.T) {
 	t.Helper()
 	for k := 1; k <= s.points; k++ {
-		root := s.killedAt(t, k)
-		direct := clone(t, root)
-		s.recovered(t, root)
-		if s.again != "" { // also without a recovery of its own in between
-			s.converges(t, direct)
-		}
-		if t.Failed() {
-			t.Fatalf("killed at point %d", k)
-		}
+		t.Run(strconv.Itoa(k), func(t *testing.T) {
+			root := s.killedAt(t, k)
+			direct := clone(t, root)
+			s.recovered(t, root)
+			if s.again != "" { // also without a recovery of its own in between
+				s.converges(t, direct)
+			}
+		})
 	}
 	t.Logf("killed at %d points", s.points)
 }
@@ -301,19 +300,20 @@ func (s scene) killedTwice(t *testing.T, part int) {
 	t.Helper()
 	pairs := 0
 	for k1 := 1; k1 <= s.points; k1 += part {
-		first := s.killedAt(t, k1)
-		n := points(t, s.bin, "recover", clone(t, first))
-		for k2 := 1 + k1%part; k2 <= n; k2 += part {
-			root := clone(t, first)
-			if how, out := run(t, s.bin, "recover", root, "VICR_CRASH_AT="+strconv.Itoa(k2)); how != killed {
-				t.Fatalf("not killed at point %d after %d: %s", k2, k1, out)
+		t.Run(strconv.Itoa(k1), func(t *testing.T) {
+			first := s.killedAt(t, k1)
+			n := points(t, s.bin, "recover", clone(t, first))
+			for k2 := 1 + k1%part; k2 <= n; k2 += part {
+				t.Run(strconv.Itoa(k2), func(t *testing.T) {
+					root := clone(t, first)
+					if how, out := run(t, s.bin, "recover", root, "VICR_CRASH_AT="+strconv.Itoa(k2)); how != killed {
+						t.Fatalf("not killed: %s", out)
+					}
+					s.recovered(t, root)
+					pairs++
+				})
 			}
-			s.recovered(t, root)
-			pairs++
-			if t.Failed() {
-				t.Fatalf("killed at point %d and then at %d", k1, k2)
-			}
-		}
+		})
 	}
 	t.Logf("killed at %d pairs of points", pairs)
 }
@@ -322,20 +322,19 @@ func (s scene) killedTwice(t *testing.T, part int) {
 func (s scene) fullDisk(t *testing.T, part int) {
 	t.Helper()
 	for k := 1; k <= s.points; k += (part + 2) / 3 {
-		root := clone(t, s.start)
-		how, out := run(t, s.bin, s.verb, root, "VICR_FAULT_AT="+strconv.Itoa(k))
-		if how == killed {
-			t.Fatalf("killed at point %d", k)
-		}
-		now := look(t, root).machine()
-		whole := maps.Equal(now, s.before.machine()) || maps.Equal(now, s.after.machine())
-		if !whole && !strings.Contains(out, "incomplete") {
-			t.Errorf("half done, and it says %q", out)
-		}
-		s.recovered(t, root)
-		if t.Failed() {
-			t.Fatalf("full at point %d", k)
-		}
+		t.Run(strconv.Itoa(k), func(t *testing.T) {
+			root := clone(t, s.start)
+			how, out := run(t, s.bin, s.verb, root, "VICR_FAULT_AT="+strconv.Itoa(k))
+			if how == killed {
+				t.Fatal("killed")
+			}
+			now := look(t, root).machine()
+			whole := maps.Equal(now, s.before.machine()) || maps.Equal(now, s.after.machine())
+			if !whole && !strings.Contains(out, "incomplete") {
+				t.Errorf("half done, and it says %q", out)
+			}
+			s.recovered(t, root)
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -47,17 +48,17 @@ type fake struct {
 	broken int                             // loads whose body was cut
 }
 
-func newFake(t testing.TB, keeps bool) *fake {
-	t.Helper()
+func newFake(tb testing.TB, keeps bool) *fake {
+	tb.Helper()
 	f := &fake{
 		keeps: keeps, names: map[string]string{}, images: map[string]transfertest.Content{}, roots: map[string]v1.Descriptor{},
 		instead: map[string]func(http.ResponseWriter, *http.Request) bool{},
 		done:    make(chan struct{}),
 	}
-	s := serve(t, f)
+	s := serve(tb, f)
 	f.host = "unix://" + s.Listener.Addr().String()
 	f.wait = s.Close
-	t.Cleanup(func() { close(f.done) })
+	tb.Cleanup(func() { close(f.done) })
 	return f
 }
 
@@ -68,37 +69,37 @@ func (f *fake) stall(http.ResponseWriter, *http.Request) bool {
 }
 
 // serve answers on a socket of the test.
-func serve(t testing.TB, h http.Handler) *httptest.Server {
-	t.Helper()
-	l := listen(t)
+func serve(tb testing.TB, h http.Handler) *httptest.Server {
+	tb.Helper()
+	l := listen(tb)
 	s := httptest.NewUnstartedServer(h)
-	must(t, s.Listener.Close())
+	must(tb, s.Listener.Close())
 	s.Listener = l
 	s.Start()
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	return s
 }
 
-func listen(t testing.TB) net.Listener {
-	t.Helper()
+func listen(tb testing.TB) net.Listener {
+	tb.Helper()
 	// A socket's path has 104 bytes at most, fewer than the folders of some tests.
-	dir, err := os.MkdirTemp("", "vicr")
-	must(t, err)
-	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	dir, err := os.MkdirTemp("", "vicr") //nolint:usetesting // see above
+	must(tb, err)
+	tb.Cleanup(func() { must(tb, os.RemoveAll(dir)) })
 	l, err := net.Listen("unix", filepath.Join(dir, "s"))
-	must(t, err)
+	must(tb, err)
 	return l
 }
 
-func (f *fake) open(t testing.TB, o engine.Options) *engine.Engine {
-	t.Helper()
+func (f *fake) open(tb testing.TB, o engine.Options) *engine.Engine {
+	tb.Helper()
 	o.Configured = true
 	if o.Scratch == "" {
-		o.Scratch = filepath.Join(t.TempDir(), "scratch")
+		o.Scratch = filepath.Join(tb.TempDir(), "scratch")
 	}
 	e, err := engine.Open(f.host, o)
-	must(t, err)
-	t.Cleanup(func() { must(t, e.Close()) })
+	must(tb, err)
+	tb.Cleanup(func() { must(tb, e.Close()) })
 	return e
 }
 
@@ -173,7 +174,7 @@ func (f *fake) load(w http.ResponseWriter, r *http.Request) {
 	t := tar.NewReader(r.Body)
 	for {
 		h, err := t.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err == nil {

@@ -49,10 +49,10 @@ func TestSourceGivesBackTheConfigAndTheLayersOfAnImage(t *testing.T) {
 	}
 }
 
-func hash(t testing.TB, s string) v1.Hash {
-	t.Helper()
+func hash(tb testing.TB, s string) v1.Hash {
+	tb.Helper()
 	h, err := v1.NewHash(s)
-	must(t, err)
+	must(tb, err)
 	return h
 }
 
@@ -231,87 +231,102 @@ func config(diffIDs ...string) []byte {
 	return fmt.Appendf(nil, `{"rootfs":{"diff_ids":["%s"]}}`, strings.Join(diffIDs, `","`))
 }
 
-func TestBadArchivesAreRefused(t *testing.T) {
-	t.Parallel()
-	layer := layerTar(t, "f", []byte("x"))
-	good := transfertest.DescriptorOf("sha256", "", layer).Digest.String()
-	docker := func(manifest string, rest ...func(*tar.Writer)) func(*tar.Writer) {
-		return func(w *tar.Writer) {
-			put(w, "l/layer.tar", layer)
-			put(w, "c.json", config(good))
-			for _, r := range rest {
-				r(w)
-			}
-			put(w, "manifest.json", []byte(manifest))
+// An archiveTest is an archive and what is said of it, "" for no error.
+type archiveTest struct {
+	fill func(*tar.Writer)
+	want string
+}
+
+// docker is an archive with one layer l/layer.tar and its config c.json.
+func docker(tb testing.TB, manifest string, rest ...func(*tar.Writer)) func(*tar.Writer) {
+	tb.Helper()
+	layer := layerTar(tb, "f", []byte("x"))
+	return func(w *tar.Writer) {
+		put(w, "l/layer.tar", layer)
+		put(w, "c.json", config(transfertest.DescriptorOf("sha256", "", layer).Digest.String()))
+		for _, r := range rest {
+			r(w)
 		}
+		put(w, "manifest.json", []byte(manifest))
 	}
+}
+
+func (test archiveTest) run(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, false)
+	f.names[name], f.images["sha256:x"] = "sha256:x", transfertest.Content{}
+	f.instead["/images/get"] = archive(test.fill)
+	s := f.open(t, engine.Options{}).Source(name)
+	defer s.Close()
+	_, err := s.Resolve(t.Context())
+	if test.want == "" {
+		must(t, err)
+		read(t, s)
+		return
+	}
+	if bad, ok := errors.AsType[*engine.SaveError](err); !ok || !strings.Contains(bad.Error(), test.want) {
+		t.Errorf("got %v, want %q", err, test.want)
+	}
+}
+
+func TestArchivesWhoseDocumentsAreWrongAreRefused(t *testing.T) {
+	t.Parallel()
+	for what, test := range map[string]archiveTest{
+		"good":                       {docker(t, `[{"Config":"c.json","Layers":["l/layer.tar"]}]`), ""},
+		"nothing":                    {func(*tar.Writer) {}, "no \"manifest.json\""},
+		"no manifest":                {func(w *tar.Writer) { put(w, "l/layer.tar", layerTar(t, "f", []byte("x"))) }, "no \"manifest.json\""},
+		"manifest is no JSON":        {docker(t, `nonsense`), "cannot be read"},
+		"config is broken JSON":      {docker(t, `[{"Config":"d.json","Layers":["l/layer.tar"]}]`, func(w *tar.Writer) { put(w, "d.json", []byte(`{"rootfs":[]`)) }), "config of the image cannot be read"},
+		"manifest is broken":         {docker(t, `[{]`), "cannot be read"},
+		"manifest of nothing":        {docker(t, `[]`), "holds 0 images"},
+		"several, none of this name": {docker(t, `[{"RepoTags":["x:1"]},{"RepoTags":["y:1"]}]`), "holds 2 images"},
+		"several, one of this name":  {docker(t, `[{"RepoTags":["x:1"]},{"Config":"c.json","RepoTags":["`+name+`"],"Layers":["l/layer.tar"]}]`), ""},
+		"manifest too large":         {docker(t, "["+strings.Repeat(" ", 5<<20)+"]"), "not JSON of at most"},
+		"config outside":             {docker(t, `[{"Config":"../../../../etc/passwd","Layers":["l/layer.tar"]}]`), "no \"../"},
+		"layer outside":              {docker(t, `[{"Config":"c.json","Layers":["/etc/passwd"]}]`), "no layer \"/etc/passwd\""},
+		"layer missing":              {docker(t, `[{"Config":"c.json","Layers":["x"]}]`), "no layer"},
+		"fewer layers":               {docker(t, `[{"Config":"c.json","Layers":[]}]`), "names 1"},
+		"config is no JSON":          {docker(t, `[{"Config":"l/layer.tar","Layers":["l/layer.tar"]}]`), "config of the image cannot be read"},
+	} {
+		t.Run(what, test.run)
+	}
+}
+
+func TestArchivesWithHostileFilesAreRefused(t *testing.T) {
+	t.Parallel()
 	const right = `[{"Config":"c.json","Layers":["l/layer.tar"]}]`
 	header := func(h tar.Header) func(*tar.Writer) { return func(w *tar.Writer) { _ = w.WriteHeader(&h) } }
-	for what, test := range map[string]struct {
-		fill func(*tar.Writer)
-		want string // "" is no error
-	}{
-		"good":                       {docker(right), ""},
-		"nothing":                    {func(*tar.Writer) {}, "no \"manifest.json\""},
-		"no manifest":                {func(w *tar.Writer) { put(w, "l/layer.tar", layer) }, "no \"manifest.json\""},
-		"manifest is no JSON":        {docker(`nonsense`), "not JSON of at most"},
-		"config is broken JSON":      {docker(`[{"Config":"d.json","Layers":["l/layer.tar"]}]`, func(w *tar.Writer) { put(w, "d.json", []byte(`{"rootfs":[]`)) }), "config of the image cannot be read"},
-		"manifest is broken":         {docker(`[{]`), "cannot be read"},
-		"manifest of nothing":        {docker(`[]`), "holds 0 images"},
-		"several, none of this name": {docker(`[{"RepoTags":["x:1"]},{"RepoTags":["y:1"]}]`), "holds 2 images"},
-		"several, one of this name":  {docker(`[{"RepoTags":["x:1"]},{"Config":"c.json","RepoTags":["` + name + `"],"Layers":["l/layer.tar"]}]`), ""},
-		"manifest too large":         {docker("[" + strings.Repeat(" ", 5<<20) + "]"), "not JSON of at most"},
-		"config outside":             {docker(`[{"Config":"../../../../etc/passwd","Layers":["l/layer.tar"]}]`), "no \"../"},
-		"layer outside":              {docker(`[{"Config":"c.json","Layers":["/etc/passwd"]}]`), "no layer \"/etc/passwd\""},
-		"layer missing":              {docker(`[{"Config":"c.json","Layers":["x"]}]`), "no layer"},
-		"fewer layers":               {docker(`[{"Config":"c.json","Layers":[]}]`), "names 1"},
-		"config is no JSON":          {docker(`[{"Config":"l/layer.tar","Layers":["l/layer.tar"]}]`), "not JSON of at most"},
-		"name outside":               {docker(right, func(w *tar.Writer) { put(w, "../x", nil) }), "with the name"},
-		"absolute name":              {docker(right, func(w *tar.Writer) { put(w, "/x", nil) }), "with the name"},
-		"long name":                  {docker(right, func(w *tar.Writer) { put(w, strings.Repeat("x/", 3000)+"x", nil) }), "with the name"},
-		"twice":                      {docker(right, func(w *tar.Writer) { put(w, "c.json", nil) }), "twice"},
-		"hard link":                  {docker(right, header(tar.Header{Typeflag: tar.TypeLink, Name: "x", Linkname: "/etc/passwd"})), "neither a plain file"},
-		"device":                     {docker(right, header(tar.Header{Typeflag: tar.TypeBlock, Name: "x"})), "neither a plain file"},
-		"fifo":                       {docker(right, header(tar.Header{Typeflag: tar.TypeFifo, Name: "x"})), "neither a plain file"},
-		"link outside":               {docker(`[{"Config":"c.json","Layers":["x"]}]`, header(tar.Header{Typeflag: tar.TypeSymlink, Name: "x", Linkname: "../../../../etc/passwd"})), "no layer"},
-		"link to itself":             {docker(`[{"Config":"c.json","Layers":["x"]}]`, header(tar.Header{Typeflag: tar.TypeSymlink, Name: "x", Linkname: "x"})), "no layer"},
-		"link to a link": {docker(`[{"Config":"c.json","Layers":["y"]}]`,
+	for what, test := range map[string]archiveTest{
+		"name outside":   {docker(t, right, func(w *tar.Writer) { put(w, "../x", nil) }), "with the name"},
+		"absolute name":  {docker(t, right, func(w *tar.Writer) { put(w, "/x", nil) }), "with the name"},
+		"long name":      {docker(t, right, func(w *tar.Writer) { put(w, strings.Repeat("x/", 3000)+"x", nil) }), "with the name"},
+		"twice":          {docker(t, right, func(w *tar.Writer) { put(w, "c.json", nil) }), "twice"},
+		"hard link":      {docker(t, right, header(tar.Header{Typeflag: tar.TypeLink, Name: "x", Linkname: "/etc/passwd"})), "neither a plain file"},
+		"device":         {docker(t, right, header(tar.Header{Typeflag: tar.TypeBlock, Name: "x"})), "neither a plain file"},
+		"fifo":           {docker(t, right, header(tar.Header{Typeflag: tar.TypeFifo, Name: "x"})), "neither a plain file"},
+		"link outside":   {docker(t, `[{"Config":"c.json","Layers":["x"]}]`, header(tar.Header{Typeflag: tar.TypeSymlink, Name: "x", Linkname: "../../../../etc/passwd"})), "no layer"},
+		"link to itself": {docker(t, `[{"Config":"c.json","Layers":["x"]}]`, header(tar.Header{Typeflag: tar.TypeSymlink, Name: "x", Linkname: "x"})), "no layer"},
+		"link to a link": {docker(t, `[{"Config":"c.json","Layers":["y"]}]`,
 			header(tar.Header{Typeflag: tar.TypeSymlink, Name: "x", Linkname: "l/layer.tar"}),
 			header(tar.Header{Typeflag: tar.TypeSymlink, Name: "y", Linkname: "x"})), "no layer"},
-		"link to the layer": {docker(`[{"Config":"c.json","Layers":["k/layer.tar"]}]`,
+		"link to the layer": {docker(t, `[{"Config":"c.json","Layers":["k/layer.tar"]}]`,
 			header(tar.Header{Typeflag: tar.TypeSymlink, Name: "k/layer.tar", Linkname: "../l/layer.tar"})), ""},
-		"layer came compressed": {docker(`[{"Config":"c.json","Layers":["z"]}]`, func(w *tar.Writer) { put(w, "z", gzipped(t, layer)) }), ""},
-		"layer is zstd":         {docker(`[{"Config":"c.json","Layers":["z"]}]`, func(w *tar.Writer) { put(w, "z", []byte("\x28\xb5\x2f\xfdxxxx")) }), "neither a tar nor gzip"},
+		"layer came compressed": {docker(t, `[{"Config":"c.json","Layers":["z"]}]`, func(w *tar.Writer) { put(w, "z", gzipped(t, layerTar(t, "f", []byte("x")))) }), ""},
+		"layer is zstd":         {docker(t, `[{"Config":"c.json","Layers":["z"]}]`, func(w *tar.Writer) { put(w, "z", []byte("\x28\xb5\x2f\xfdxxxx")) }), "neither a tar nor gzip"},
 		"a layer that looks like JSON": {func(w *tar.Writer) {
 			odd := []byte(`{"not a tar"}`)
 			put(w, "l", odd)
 			put(w, "c.json", config(transfertest.DescriptorOf("sha256", "", odd).Digest.String()))
 			put(w, "manifest.json", []byte(`[{"Config":"c.json","Layers":["l"]}]`))
 		}, ""},
-		"unusable digest": {docker(`[{"Config":"d.json","Layers":["l/layer.tar"]}]`, func(w *tar.Writer) { put(w, "d.json", config("md5:0")) }), "usable digest"},
-		"too many files": {docker(right, func(w *tar.Writer) {
+		"unusable digest": {docker(t, `[{"Config":"d.json","Layers":["l/layer.tar"]}]`, func(w *tar.Writer) { put(w, "d.json", config("md5:0")) }), "usable digest"},
+		"too many files": {docker(t, right, func(w *tar.Writer) {
 			for i := range 1<<13 + 1 {
 				put(w, fmt.Sprint("f", i), nil)
 			}
 		}), "more than"},
 	} {
-		t.Run(what, func(t *testing.T) {
-			t.Parallel()
-			f := newFake(t, false)
-			f.names[name], f.images["sha256:x"] = "sha256:x", transfertest.Content{}
-			f.instead["/images/get"] = archive(test.fill)
-			s := f.open(t, engine.Options{}).Source(name)
-			defer s.Close()
-			_, err := s.Resolve(t.Context())
-			if test.want == "" {
-				must(t, err)
-				read(t, s)
-				return
-			}
-			if bad, ok := errors.AsType[*engine.SaveError](err); !ok || !strings.Contains(bad.Error(), test.want) {
-				t.Errorf("got %v, want %q", err, test.want)
-			}
-		})
+		t.Run(what, test.run)
 	}
 }
 
@@ -369,36 +384,4 @@ func TestArchiveThatBreaksOffIsAnErrorWithTheEnginesWords(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Whatever an archive holds, it is read or refused, and nothing else happens.
-func FuzzArchive(f *testing.F) {
-	for _, keeps := range []bool{false, true} {
-		src := app(f, 1)
-		src.Content = transfertest.Content{}
-		src.Root = realImage(f, src.Content, transfertest.Amd64(), layerTar(f, "f", []byte("x")), layerTar(f, "", nil), layerTar(f, "", nil))
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		if keeps {
-			saveLayout(w, name, src.Root, src.Content)
-		} else {
-			saveDocker(w, name, src.Root, src.Content)
-		}
-		must(f, w.Close())
-		f.Add(b.Bytes(), keeps)
-	}
-	f.Fuzz(func(t *testing.T, data []byte, keeps bool) {
-		fake := newFake(t, keeps)
-		fake.names[name], fake.images["sha256:x"] = "sha256:x", transfertest.Content{}
-		fake.instead["/images/get"] = func(w http.ResponseWriter, _ *http.Request) bool {
-			_, _ = w.Write(data)
-			return true
-		}
-		s := fake.open(t, engine.Options{}).Source(name)
-		defer s.Close()
-		res, err := transfer.Copy(t.Context(), s, &transfertest.Sink{}, transfer.Options{})
-		if err == nil && res.Root.Size == 0 {
-			t.Error("an image of nothing")
-		}
-	})
 }

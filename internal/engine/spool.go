@@ -33,6 +33,8 @@ const (
 	maxEntries = 1 << 13 // files of one archive; an image has at most 127 layers
 	maxName    = 4096    // bytes of a file's name in an archive
 	maxJSON    = transfer.MaxManifest
+	// What is smaller is compressed only when it turns out to be a layer.
+	small = 64 << 10 // bytes
 )
 
 // An entry is a file of an archive, as it lies in the spool.
@@ -104,7 +106,7 @@ func (s *spool) take(h *tar.Header, r io.Reader, compress bool) error {
 	case h.Typeflag == tar.TypeSymlink:
 		// Docker before 25 gives out a layer that an image has twice as a link
 		// to the first (moby image/tarexport/save.go, saveLayer).
-		s.links[name] = path.Join(path.Dir(name), h.Linkname)
+		s.links[name] = path.Join(path.Dir(name), h.Linkname) //nolint:gosec // a key of a map, opened nowhere
 		return nil
 	case h.Typeflag != tar.TypeReg || sparse(h):
 		return &archiveError{fmt.Sprintf("%q in the archive is neither a plain file nor a folder", name)}
@@ -114,7 +116,8 @@ func (s *spool) take(h *tar.Header, r io.Reader, compress bool) error {
 		return err
 	}
 	whole := io.MultiReader(bytes.NewReader(head), r)
-	if compress && !compressed(head) && !(isJSON(head) && h.Size <= maxJSON) {
+	document := isJSON(head) && h.Size <= maxJSON
+	if compress && h.Size > small && !compressed(head) && !document {
 		e, err := s.compress(whole)
 		s.entries[name] = e
 		return err
@@ -210,12 +213,16 @@ func hashOf(h hash.Hash) v1.Hash {
 
 // find looks a name up, through one link.
 func (s *spool) find(name string) (entry, bool) {
+	e, ok := s.entries[s.target(name)]
+	return e, ok
+}
+
+func (s *spool) target(name string) string {
 	name = path.Clean(name)
 	if to, ok := s.links[name]; ok {
-		name = to
+		return to
 	}
-	e, ok := s.entries[name]
-	return e, ok
+	return name
 }
 
 func (s *spool) open(e entry, offset int64) io.Reader {
@@ -245,7 +252,7 @@ func (s *spool) layer(name string) (entry, error) {
 		return e, nil
 	}
 	head := make([]byte, min(512, e.size))
-	if _, err := s.file.ReadAt(head, e.at); err != nil && err != io.EOF {
+	if _, err := s.file.ReadAt(head, e.at); err != nil && !errors.Is(err, io.EOF) {
 		return e, err
 	}
 	switch {
@@ -263,7 +270,9 @@ func (s *spool) layer(name string) (entry, error) {
 	case compressed(head):
 		return e, &archiveError{fmt.Sprintf("layer %.200q is neither a tar nor gzip", name)}
 	}
-	return s.compress(s.open(e, 0))
+	e, err := s.compress(s.open(e, 0))
+	s.entries[s.target(name)] = e
+	return e, err
 }
 
 // errTail is how many bytes at the end of a broken archive are searched for

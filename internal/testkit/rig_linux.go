@@ -55,6 +55,9 @@ func NewRig(t *testing.T) *Rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // other users run programs in it
+		t.Fatal(err)
+	}
 	r := &Rig{Dir: dir}
 	t.Cleanup(func() { removeAll(t, dir) })
 	for _, d := range []string{"etc", "etc.work", "lib", "lib.work", "home"} {
