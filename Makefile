@@ -17,8 +17,8 @@ test: ## needs nothing but Go
 	go test ./...
 
 e2e: ## real engines and registries; needs root and what it names
-	go test -tags e2e -count=1 -timeout 15m -run '^Test' ./cmd -args -e2e
-	go vet -tags e2e ./...
+	@! grep -n 't\.Skip' cmd/e2e*_test.go internal/engine/e2e_test.go internal/testkit/rig_linux.go
+	go test -tags e2e -count=1 -timeout 15m -run '^TestReal' ./internal/engine ./cmd
 
 faults: ## kill at every numbered crash point
 	go test -tags crashpoints -count=1 -timeout 10m -run 'Crash' ./...

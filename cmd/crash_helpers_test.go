@@ -260,7 +260,11 @@ func pictureOf(t *testing.T, home string) crashPicture {
 				f.data = crashTime.ReplaceAllString(f.data, `"time": ""`)
 			}
 		}
-		p[crashTemp.ReplaceAllString(strings.TrimPrefix(path, home+"/"), ".vicr-*")] = f
+		path = crashTemp.ReplaceAllString(strings.TrimPrefix(path, home+"/"), ".vicr-*")
+		for _, taken := p[path]; taken; _, taken = p[path] { // a second temporary file
+			path += "+"
+		}
+		p[path] = f
 		return nil
 	})
 	if err != nil {

@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && linux
 
 package cmd_test
 
@@ -132,7 +132,7 @@ func (w *world) pinned(t *testing.T, stdout, name string) {
 	}
 }
 
-func TestDockerTrustsAfterTrustAndNoMoreAfterUntrust(t *testing.T) {
+func TestRealDockerTrustsAfterTrustAndNoMoreAfterUntrust(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	docker := []string{"docker", "-H", w.Dockerd(t)}
@@ -194,7 +194,7 @@ func TestDockerTrustsAfterTrustAndNoMoreAfterUntrust(t *testing.T) {
 	}
 }
 
-func TestWalkWithAnEngine(t *testing.T) {
+func TestRealWalkWithAnEngine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	host := w.Dockerd(t)
@@ -225,7 +225,7 @@ func TestWalkWithAnEngine(t *testing.T) {
 	}
 }
 
-func TestWalkWithoutAnEngine(t *testing.T) {
+func TestRealWalkWithoutAnEngine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	vicr := func(args ...string) testkit.Run { t.Helper(); return w.must(t, append([]string{w.vicr}, args...)...) }
@@ -248,7 +248,7 @@ func TestWalkWithoutAnEngine(t *testing.T) {
 	}
 }
 
-func TestRefusalsOfARealRegistry(t *testing.T) {
+func TestRealRegistryRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.must(t, w.vicr, "trust", registryHost, "--for", "vicr", "--ca-file", w.write(t, "ca.crt", w.ca.PEM()), "--fingerprint", pki.SHA256(w.ca.Certificate).String())

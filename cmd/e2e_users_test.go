@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && linux
 
 package cmd_test
 
@@ -43,7 +43,7 @@ func (w *world) trustFlags(t *testing.T) []string {
 	return []string{"--ca-file", ca, "--fingerprint", pki.SHA256(w.ca.Certificate).String()}
 }
 
-func TestNormalUserGetsTheRestAsOneLineForRoot(t *testing.T) {
+func TestRealUserWhoIsNotRootGetsTheRestAsOneLineForRoot(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	alice := w.addUser(t)
@@ -87,7 +87,7 @@ func (w *world) asRoot(t *testing.T, stderr string) {
 	w.must(t, "sh", "-c", line)
 }
 
-func TestUnderSudoTheHomeIsTheUsers(t *testing.T) {
+func TestRealSudoTheHomeIsTheUsers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	alice := w.addUser(t)
@@ -151,7 +151,7 @@ func (w *world) atTerminal(t *testing.T, command string, answers ...string) (scr
 	return out.String(), cmd.ProcessState.ExitCode()
 }
 
-func TestTerminal(t *testing.T) {
+func TestRealTerminal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ca := w.write(t, "ca.crt", w.ca.PEM())

@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && linux
 
 package engine_test
 
@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -15,17 +14,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/testkit"
 	"github.com/vicr-cli/vicr/internal/transfer"
 	"github.com/vicr-cli/vicr/internal/transfer/transfertest"
 )
 
-// realEngine opens the engine that the end-to-end rig started.
+// realEngine opens an engine that runs in a rig of its own.
 func realEngine(t *testing.T) *engine.Engine {
 	t.Helper()
-	host := os.Getenv("VICR_E2E_DOCKER_HOST")
-	if host == "" {
-		t.Skip("VICR_E2E_DOCKER_HOST names no engine to test with")
-	}
+	host := testkit.NewRig(t).Dockerd(t)
 	e, err := engine.Open(host, engine.Options{Configured: true, Scratch: filepath.Join(t.TempDir(), "scratch")})
 	must(t, err)
 	t.Cleanup(func() { must(t, e.Close()) })
