@@ -17,6 +17,7 @@ import (
 // commands share.
 type app struct {
 	env   Env
+	args  []string
 	flags globalFlags
 }
 

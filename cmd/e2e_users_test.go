@@ -112,6 +112,11 @@ func TestRealSudoTheHomeIsTheUsers(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(w.Dir, "home", ".config")); !os.IsNotExist(err) {
 		t.Errorf("something was written to root's home: %v", err)
 	}
+	config := filepath.Join(alice.home, ".docker", "config.json")
+	w.must(t, "sh", "-c", "printf %s "+password+" | env SUDO_UID="+alice.uid+" "+w.vicr+" login "+registryHost+" -u "+user+" --password-stdin")
+	if info, err := os.Stat(config); err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Uid == 0 {
+		t.Errorf("sudo vicr login: %v, %v; want the user's own file, mode 0600", info, err)
+	}
 	if r := sudo("untrust", registryHost); strings.HasPrefix(r.Stdout, "{") {
 		t.Error("the environment was believed under sudo")
 	}

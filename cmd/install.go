@@ -234,6 +234,20 @@ func offlineArgs(in installation, tools []trust.Tool) []string {
 	}
 }
 
+// atHome runs what works in the user's home. When root was reached through
+// sudo the whole command is run again as that user: root neither reads nor
+// writes there.
+func (a *app) atHome(ctx context.Context, run func() error) error {
+	if !a.underSudo() {
+		return run()
+	}
+	u, err := change.SudoUser(a.env.Getenv("SUDO_UID"))
+	if err != nil {
+		return usagef("%s", err)
+	}
+	return a.delegate(ctx, change.Program{Path: a.env.Executable, Args: a.args, User: u, Stdin: a.env.Stdin, Stdout: a.env.Stdout})
+}
+
 // asUser makes the user's own part when root was reached through sudo.
 func (a *app) asUser(ctx context.Context, in installation) error {
 	u, err := change.SudoUser(a.env.Getenv("SUDO_UID"))
@@ -281,7 +295,10 @@ func (a *app) ownCopy(in installation) string {
 // delegate runs a vicr with other rights. What it says reaches the user; its
 // exit code becomes ours.
 func (a *app) delegate(ctx context.Context, p change.Program) error {
-	p.Stderr, p.Stdout = a.env.Stderr, a.env.Stderr
+	p.Stderr = a.env.Stderr
+	if p.Stdout == nil {
+		p.Stdout = a.env.Stderr // the result is printed by this process
+	}
 	p.Grace = 5 * time.Second
 	code, err := change.Run(ctx, p)
 	if err != nil {

@@ -33,7 +33,7 @@ func newList(a *app) *cobra.Command {
 				return err
 			}
 			o.image = image
-			return runList(c.Context(), a, o)
+			return a.atHome(c.Context(), func() error { return runList(c.Context(), a, o) })
 		},
 	}
 	o.tls.register(c.Flags())

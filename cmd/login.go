@@ -43,7 +43,7 @@ docker's config.json.`,
 			if o.host, err = ref.ParseHost(args[0]); err != nil {
 				return err
 			}
-			return aboutHost(o.host, runLogin(c.Context(), a, o))
+			return a.atHome(c.Context(), func() error { return aboutHost(o.host, runLogin(c.Context(), a, o)) })
 		},
 	}
 	c.Flags().StringVarP(&o.user, "username", "u", "", "the user's `name`")

@@ -35,7 +35,7 @@ func newLogout(a *app) *cobra.Command {
 			if o.hosts, err = each(args, ref.ParseHost); err != nil {
 				return err
 			}
-			return runLogout(c.Context(), a, o)
+			return a.atHome(c.Context(), func() error { return runLogout(c.Context(), a, o) })
 		},
 	}
 	c.Flags().BoolVar(&o.all, "all", false, "forget the passwords for all registries")

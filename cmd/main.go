@@ -62,7 +62,7 @@ func (e errSignal) Error() string { return "interrupted" }
 func Main(args []string, e Env) int {
 	ctx, stop := withSignals(context.Background())
 	defer stop()
-	a := &app{env: e}
+	a := &app{env: e, args: args}
 	root := newRoot(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

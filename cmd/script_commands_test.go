@@ -62,7 +62,11 @@ func startSandbox(ts *testscript.TestScript, neg bool, args []string) {
 // file that counts the requests with credentials that a second host got.
 func startHostile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: hostile none|flip|realm|html|expired|other-name|cn-only|self-signed")
+		ts.Fatalf("usage: hostile none|flip|realm|html|expired|other-name|cn-only|self-signed|downgrade")
+	}
+	if args[0] == "downgrade" {
+		startDowngrade(ts)
+		return
 	}
 	tb := scriptTB{ts: ts}
 	ca := testkit.NewCA(tb)
@@ -78,6 +82,21 @@ func startHostile(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("FP", pki.SHA256(ca.Certificate).String())
 	ts.Setenv("LEAF", pki.SHA256(leaf.Certificate).String())
 	ts.Check(os.WriteFile(ts.MkAbs("ca.crt"), ca.PEM(), 0o600))
+}
+
+// startDowngrade starts a peer that resets TLS and answers in plain text, and
+// at the end of the script fails it if a password came.
+func startDowngrade(ts *testscript.TestScript) {
+	evil := testkit.NewEvil(scriptTB{ts: ts}, "127.0.0.1:0", testkit.ResetTLS("HTTP/1.1 401 Unauthorized\r\nWww-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n"))
+	ts.Setenv("HOST", evil.Addr())
+	ts.Defer(func() {
+		if evil.Opened() == 0 {
+			ts.Fatalf("nobody came")
+		}
+		if evil.Knows("s3cret") {
+			ts.Fatalf("the password came in clear")
+		}
+	})
 }
 
 func hostileLeaf(tb testing.TB, ca *testkit.Cert, kind string) *testkit.Cert {
