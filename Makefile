@@ -20,8 +20,9 @@ e2e: ## real engines and registries; needs root and what it names
 	@! grep -n 't\.Skip' cmd/e2e*_test.go internal/engine/e2e_test.go internal/testkit/rig_linux.go
 	go test -tags e2e -count=1 -timeout 15m -run '^TestReal' ./internal/engine ./cmd
 
-faults: ## kill at every numbered crash point
-	go test -tags crashpoints -count=1 -timeout 10m -run 'Crash' ./...
+faults: ## kill at every numbered crash point; FAULTS=full also all pairs of kills
+	go test -tags crashpoints -count=1 -timeout 10m -run '^TestCrash' ./internal/store ./internal/change
+	go test -tags faults -count=1 -timeout 10m -run '^TestCrash' ./cmd
 
 lint:
 	$(GOLANGCI_LINT) run

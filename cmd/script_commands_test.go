@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -38,8 +39,8 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// startSandbox starts a registry and sets HOST, FP (the CA's fingerprint), and
-// writes ca.crt, admin.password and dev.password.
+// startSandbox starts a registry and sets HOST, FP and LEAF (the fingerprints of
+// its CA and of the certificate that it serves), and writes ca.crt, admin.password and dev.password.
 func startSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 1 {
 		ts.Fatalf("usage: sandbox [-plain-http]")
@@ -51,6 +52,12 @@ func startSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	if ca := s.CA(); ca != nil {
 		ts.Setenv("FP", pki.SHA256(ca).String())
 		ts.Check(os.WriteFile(ts.MkAbs("ca.crt"), pki.EncodePEM(ca), 0o600))
+		pool := x509.NewCertPool()
+		pool.AddCert(ca)
+		conn, err := tls.Dial("tcp", s.Host(), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})
+		ts.Check(err)
+		ts.Setenv("LEAF", pki.SHA256(conn.ConnectionState().PeerCertificates[0]).String())
+		ts.Check(conn.Close())
 	}
 	for _, u := range s.Users() {
 		ts.Check(os.WriteFile(ts.MkAbs(u.Name+".password"), []byte(u.Password+"\n"), 0o600))

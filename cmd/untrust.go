@@ -114,10 +114,11 @@ func untrustOne(ctx context.Context, a *app, h ref.Host, m machine.Machine, mine
 		if err != nil {
 			return err
 		}
-		if !o.dryRun && len(u.Lines)+len(u.Changed) > 0 {
+		if !o.dryRun {
 			for _, l := range u.Lines {
 				a.note("%s", l)
 			}
+			// Also when nothing is recorded: a killed run may have left the journal.
 			if u, err = j.Undo(ctx, name, o.force); err != nil {
 				return err
 			}

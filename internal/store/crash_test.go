@@ -32,7 +32,7 @@ func TestCrashHelper(t *testing.T) {
 
 // Killed before and after every system call that changes something, and again
 // in the run that follows, the store is never seen torn, and ends up right.
-func TestStoreSurvivesAKillAnywhere(t *testing.T) {
+func TestCrashesLeaveTheStoreWhole(t *testing.T) {
 	t.Parallel()
 	steps := countCrashPoints(t)
 	if steps < 20 {
