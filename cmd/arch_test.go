@@ -29,8 +29,10 @@ var mayImport = map[string]string{
 	// A save stream has to be read in one pass, so its layers wait in scratch files.
 	"internal/engine":   "internal/ref internal/transfer internal/atomicfile",
 	"internal/transfer": "",
-	"internal/sandbox":  "internal/atomicfile",
-	"internal/testkit":  "*",
+	// Proving asks several rooms; in cmd it would be logic.
+	"internal/proof":   "internal/ref internal/pki internal/atomicfile internal/change internal/machine internal/wire internal/engine",
+	"internal/sandbox": "internal/atomicfile",
+	"internal/testkit": "*",
 	// The contract of Source and Sink as a suite, for tests of the rooms that fit them.
 	"internal/transfer/transfertest": "internal/transfer",
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -144,8 +145,9 @@ type crashScene struct {
 	crashCase
 	*crashRig
 	start         string // the home before
-	total         int // crash points of the command
+	total         int    // crash points of the command
 	before, after crashPicture
+	seen          sync.Map // as text, pictures of homes that are known to end well
 }
 
 func newCrashScene(t *testing.T, r *crashRig, c crashCase) *crashScene {
@@ -169,12 +171,13 @@ func newCrashScene(t *testing.T, r *crashRig, c crashCase) *crashScene {
 }
 
 // killedAt returns a home where the command was killed.
-func (s *crashScene) killedAt(t *testing.T, from string, k int) string {
+func (s *crashScene) killedAt(t *testing.T, from string, k int) (string, crashPicture) {
 	t.Helper()
 	home := cloneHome(t, from)
 	s.kill(t, home, s.command, k)
-	pictureOf(t, home).wantWhole(t, s.before, s.after)
-	return home
+	torn := pictureOf(t, home)
+	torn.wantWhole(t, s.before, s.after)
+	return home, torn
 }
 
 // endsWell gives the command again, and takes it back.
@@ -189,28 +192,39 @@ func (s *crashScene) endsWell(t *testing.T, home string) {
 }
 
 func (s *crashScene) killedOnce(t *testing.T) {
+	t.Logf("killed at %d points", s.total)
 	for k := 1; k <= s.total; k++ {
 		t.Run(strconv.Itoa(k), func(t *testing.T) {
 			t.Parallel()
-			s.endsWell(t, s.killedAt(t, s.start, k))
+			home, torn := s.killedAt(t, s.start, k)
+			if s.back != "" { // also at once
+				direct := cloneHome(t, home)
+				s.vicr(t, direct, s.back)
+				wantPicture(t, "taken back at once", pictureOf(t, direct), s.before)
+			}
+			s.endsWell(t, home)
+			s.seen.Store(torn.String(), true)
 		})
 	}
-	t.Logf("killed at %d points", s.total)
 }
 
 func (s *crashScene) killedTwice(t *testing.T) {
-	part := 3
+	step1, step2 := 7, 2
 	if os.Getenv("FAULTS") == "full" {
-		part = 1
+		step1, step2 = 1, 1
 	}
-	for k1 := 1; k1 <= s.total; k1 += part {
+	for k1 := 1; k1 <= s.total; k1 += step1 {
 		t.Run(strconv.Itoa(k1), func(t *testing.T) {
 			t.Parallel()
-			first := s.killedAt(t, s.start, k1)
+			first, _ := s.killedAt(t, s.start, k1)
 			n := s.points(t, cloneHome(t, first), s.command)
-			t.Logf("%d points", n)
-			for k2 := 1 + k1%part; k2 <= n; k2 += part {
-				t.Run(strconv.Itoa(k2), func(t *testing.T) { s.endsWell(t, s.killedAt(t, first, k2)) })
+			for k2 := 1 + k1%step2; k2 <= n; k2 += step2 {
+				t.Run(strconv.Itoa(k2), func(t *testing.T) {
+					home, torn := s.killedAt(t, first, k2)
+					if _, seen := s.seen.LoadOrStore(torn.String(), true); !seen {
+						s.endsWell(t, home)
+					}
+				})
 			}
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/proof"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/store"
@@ -132,15 +133,16 @@ var rules = []rule{
 		code: codeRolledBack, when: "a change failed, or its proof did, and everything was put back", match: is[*change.RolledBackError],
 		try: "the machine is as it was before; nothing needs to be cleaned up",
 	},
-	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, hints: usageHints},
-	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], hints: consentHints},
-	{
-		code: codeUntrusted, when: "the fingerprint given is not that of the registry", match: is[*pki.MismatchError],
-		try: "ask the administrator of the registry for the fingerprint again; if it stays different, somebody may be in between",
-	},
 	{
 		code: codeRefused, when: "a CA file holds a private key", match: wraps(pki.ErrPrivateKey),
 		try: "ask for the certificate alone; whoever has this file can pose as the registry",
+	},
+	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, hints: usageHints},
+	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], hints: consentHints},
+	{code: codeUntrusted, when: "the files are in place and a tool still does not trust the registry", match: is[*proof.Error]},
+	{
+		code: codeUntrusted, when: "the fingerprint given is not that of the registry", match: is[*pki.MismatchError],
+		try: "ask the administrator of the registry for the fingerprint again; if it stays different, somebody may be in between",
 	},
 	{code: codeUntrusted, when: "the registry's certificate does not verify", match: is[*pki.CertError], hints: certHints},
 	{code: codeUntrusted, when: "TLS with the registry failed", match: isKind(wire.TLS), try: "vicr trust HOST"},

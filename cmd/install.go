@@ -3,20 +3,16 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"net/http"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/change"
-	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/proof"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/trust"
 	"github.com/vicr-cli/vicr/internal/wire"
@@ -134,14 +130,6 @@ func (in installation) tools(own bool) []trust.Tool {
 	return slices.DeleteFunc(slices.Clone(in.planned.Tools), func(t trust.Tool) bool { return (t == trust.ToolVicr) != own })
 }
 
-// A proofError says that a tool does not trust the registry although its files
-// are in place.
-type proofError struct{ tool, host, message string }
-
-func (e *proofError) Error() string {
-	return fmt.Sprintf("%s does not trust %s: %s", e.tool, e.host, e.message)
-}
-
 // proveOwn asks the registry by the road that vicr's own transfers take.
 func (a *app) proveOwn(ctx context.Context, in installation, note func(string)) error {
 	if in.o.offline {
@@ -153,76 +141,28 @@ func (a *app) proveOwn(ctx context.Context, in installation, note func(string)) 
 	}
 	w := wire.New(a.wireConfig(in.host, roots))
 	defer w.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.Base().JoinPath("/v2/").String(), http.NoBody)
-	if err != nil {
-		return err
-	}
-	resp, err := w.RoundTrip(req)
-	if err != nil {
+	if err := proof.Own(ctx, w); err != nil {
 		return err
 	}
 	note("proven: vicr reaches " + in.host.String() + " over verified TLS")
-	return resp.Body.Close()
+	return nil
 }
 
-// proveMachine asks the engine that reads the machine's folders. Beneath --root
-// no engine is asked: there the files are the proof, read back as it would.
+// proveMachine asks the engine, or beneath --root, where none is asked, reads
+// the files back.
 func (a *app) proveMachine(ctx context.Context, in installation, note func(string)) error {
 	if in.o.root != "" {
-		return a.proveFiles(in)
+		return proof.Files(in.journal.machineTree, in.planned.Machine, in.anchor.Cert)
 	}
-	e, err := rootfulEngine(ctx, in.machine)
-	var away *engine.UnavailableError
-	if errors.Is(err, engine.ErrNoEngine) || errors.As(err, &away) {
-		note("not proven: no Docker engine answers here now")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, name := range in.host.Spellings() {
-		p, err := e.ProveTrust(ctx, name)
-		if err != nil {
-			return err
-		}
-		switch p.Verdict {
-		case engine.Trusted:
-			note("proven: the Docker engine trusts " + name)
-		case engine.NotTrusted, engine.DirFault:
-			return &proofError{"the Docker engine", name, strconv.Quote(p.Message)}
-		default:
-			note("not proven: the Docker engine says of " + name + ": " + p.Message)
+	facts, err := proof.Engine(ctx, in.machine, in.host)
+	for _, f := range facts {
+		if f.Proven {
+			note("proven: the Docker engine trusts " + f.Host)
+		} else {
+			note("not proven for " + f.Host + ": " + f.Why)
 		}
 	}
-	return nil
-}
-
-// rootfulEngine is the engine whose folders were planned, whatever engine the
-// user's own commands go to.
-func rootfulEngine(ctx context.Context, m machine.Machine) (*engine.Engine, error) {
-	if m.Docker.Socket == "" {
-		return nil, engine.ErrNoEngine
-	}
-	e, err := engine.Open("unix://"+m.Docker.Socket, engine.Options{})
-	if err != nil {
-		return nil, err
-	}
-	_, err = e.Ping(ctx)
-	return e, err
-}
-
-func (a *app) proveFiles(in installation) error {
-	for _, s := range in.planned.Machine {
-		data, _, err := in.journal.machineTree.Read(s.Path, 1<<20)
-		if err != nil {
-			return err
-		}
-		certs, err := pki.ParseBundle(data)
-		if err != nil || len(certs) != 1 || !certs[0].Equal(in.anchor.Cert) {
-			return fmt.Errorf("%s does not hold the CA", s.Path)
-		}
-	}
-	return nil
+	return err
 }
 
 // offlineArgs are those of a vicr that makes one part of the changes: it is

@@ -1,0 +1,121 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/proof"
+	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/registry"
+	"github.com/vicr-cli/vicr/internal/store"
+	"github.com/vicr-cli/vicr/internal/transfer"
+	"github.com/vicr-cli/vicr/internal/wire"
+)
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	bad := errors.New("x")
+	for _, tt := range []struct {
+		err  error
+		code int
+	}{
+		{nil, 0},
+		{bad, 1},
+		{&os.PathError{Op: "open", Path: "/x", Err: syscall.EACCES}, 1},
+		{&engine.UnavailableError{}, 1},
+		{&engine.LoadError{}, 1},
+		{&auth.ConfigError{}, 1},
+		{usagef("x"), 2},
+		{&ref.Error{}, 2},
+		{&pki.FingerprintError{}, 2},
+		{&auth.InputError{}, 2},
+		{&store.AmbiguousError{}, 2},
+		{&consentError{}, 3},
+		{&pki.MismatchError{}, 3},
+		{&pki.CertError{Problem: pki.Expired}, 3},
+		{&wire.Error{Kind: wire.TLS, Err: &pki.CertError{Problem: pki.UnknownIssuer}}, 3},
+		{&wire.Error{Kind: wire.NotHTTPS, Err: bad}, 3},
+		{&proof.Error{}, 3},
+		{&auth.DeniedError{Status: 401}, 4},
+		{&registry.Error{Status: 403, Code: registry.CodeDenied}, 4},
+		{&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, 5},
+		{&registry.Error{Status: 401, Code: registry.CodeProjectNotFound}, 5},
+		{&transfer.PlatformError{}, 5},
+		{&store.NameError{}, 5},
+		{&wire.Error{Kind: wire.Unreachable, Err: bad}, 6},
+		{&wire.Error{Kind: wire.Silent, Err: bad}, 6},
+		{&registry.Error{Status: 500}, 6},
+		{&auth.AnswerError{}, 6},
+		{&transfer.DigestError{Want: v1.Hash{Algorithm: "sha256", Hex: "ab"}}, 7},
+		{&transfer.ManifestError{}, 7},
+		{&auth.RealmError{}, 8},
+		{&auth.ClearTextError{}, 8},
+		{&wire.Error{Kind: wire.Policy, Err: &wire.PolicyError{}}, 8},
+		{&pki.BundleError{Err: pki.ErrPrivateKey}, 8},
+		{&change.UnsafeError{}, 8},
+		{&change.RolledBackError{Err: &proof.Error{}}, 9},
+		{&change.RollbackError{Err: bad}, 10},
+		{&partlyError{failed: 1, of: 2}, 11},
+		{&partlyError{declined: true}, 11},
+		{&delegatedError{code: 9}, 9},
+		{errSignal{os.Interrupt}, 130},
+		{errSignal{syscall.SIGTERM}, 143},
+	} {
+		for _, err := range []error{tt.err, wrapped(tt.err)} {
+			if got := exitCode(err); got != tt.code {
+				t.Errorf("%T %v: exit %d, want %d", err, err, got, tt.code)
+			}
+		}
+	}
+}
+
+func wrapped(err error) error {
+	if err == nil {
+		return nil
+	}
+	return aboutHost(ref.Host{}, fmt.Errorf("deeper: %w", err))
+}
+
+// What a server says may not forge lines or move the cursor.
+func TestForeignTextIsEscaped(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	a := &app{env: Env{Stderr: &out, Getenv: func(string) string { return "" }}}
+	a.fail(errors.New("nice\nvicr: hint: run rm\x1b[2J\u202egnp.exe\xff"))
+	got := out.String()
+	if strings.Count(got, "\n") != 1 || strings.ContainsAny(got, "\x1b\u202e\xff") {
+		t.Errorf("printed %q", got)
+	}
+}
+
+func TestSeveralArguments(t *testing.T) {
+	t.Parallel()
+	quiet := &app{env: Env{Stderr: &strings.Builder{}, Getenv: func(string) string { return "" }}}
+	run := func(fail map[int]error) error {
+		return forEach(quiet, []int{1, 2, 3}, func(n int) error { return fail[n] })
+	}
+	missing, denied := &store.NameError{}, &auth.DeniedError{}
+	for _, tt := range []struct {
+		fail map[int]error
+		code int
+	}{
+		{nil, 0},
+		{map[int]error{2: missing}, 11},
+		{map[int]error{1: missing, 2: missing, 3: missing}, 5},
+		{map[int]error{1: missing, 2: denied, 3: missing}, 11},
+	} {
+		if got := exitCode(run(tt.fail)); got != tt.code {
+			t.Errorf("%v: exit %d, want %d", tt.fail, got, tt.code)
+		}
+	}
+}
