@@ -298,6 +298,16 @@ func wantPicture(t *testing.T, what string, got, want crashPicture) {
 	}
 }
 
+// wantTidy fails if a temporary file or a lock was left, which may hold secrets.
+func (p crashPicture) wantTidy(t *testing.T) {
+	t.Helper()
+	for path := range p {
+		if base := filepath.Base(path); strings.HasPrefix(base, ".vicr-") || strings.HasSuffix(base, ".lock") {
+			t.Errorf("left behind: %s", path)
+		}
+	}
+}
+
 // wantWhole fails if something that can be read is torn: neither as it was
 // before the command nor as it is after it, not valid, or not what it is called.
 func (p crashPicture) wantWhole(t *testing.T, before, after crashPicture) {

@@ -37,6 +37,7 @@ type crashCase struct {
 	cut     func(t *testing.T, home string) // what became of it; may be nil
 	command string
 	back    string // takes the command back to the byte; "": nothing does
+	next    string // another command that may come next
 }
 
 func crashCases() []crashCase {
@@ -48,7 +49,7 @@ func crashCases() []crashCase {
 		{name: "trust for docker in an empty tree", put: putTree, command: trustTree, back: untrustTree},
 		{name: "trust in place of another CA", put: putOtherCA, command: trustTree, back: untrustTree},
 		{name: "untrust where another CA was", put: putOtherCA, before: []string{trustTree}, command: untrustTree},
-		{name: "login", before: []string{trustOwn}, command: login},
+		{name: "login", before: []string{trustOwn}, command: login, next: logout},
 		{name: "login beside others", put: putLogins, before: []string{trustOwn}, command: login, back: logout},
 		{name: "login with a mark", put: putLogins, before: []string{trustOwn}, command: loginMarked},
 		{name: "logout", before: []string{trustOwn, login}, command: logout},
@@ -201,6 +202,11 @@ func (s *crashScene) killedOnce(t *testing.T) {
 				direct := cloneHome(t, home)
 				s.vicr(t, direct, s.back)
 				wantPicture(t, "taken back at once", pictureOf(t, direct), s.before)
+			}
+			if s.next != "" {
+				other := cloneHome(t, home)
+				s.vicr(t, other, s.next)
+				pictureOf(t, other).wantTidy(t)
 			}
 			s.endsWell(t, home)
 			s.seen.Store(torn.String(), true)

@@ -87,6 +87,21 @@ func (w *world) asRoot(t *testing.T, stderr string) {
 	w.must(t, "sh", "-c", line)
 }
 
+// Without a copy of the CA at hand the line asks the registry again.
+func TestRealUserWithoutAFileGetsALineThatWorks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice := w.addUser(t)
+	r := w.Run(t, "", alice.as(w.vicr, "trust", registryHost, "--for", "docker", "--fingerprint", pki.SHA256(w.ca.Certificate).String())...)
+	if r.Code != 11 {
+		t.Fatalf("exit %d, want 11", r.Code)
+	}
+	w.asRoot(t, r.Stderr)
+	if _, err := os.Stat(w.Etc("/etc/docker/certs.d/" + registryHost + "/ca.crt")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRealSudoTheHomeIsTheUsers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -203,7 +203,7 @@ func (a *app) asUser(ctx context.Context, in installation) error {
 // asRoot offers the machine's part as one line and runs it after a yes.
 func (a *app) asRoot(ctx context.Context, in installation) error {
 	args := append([]string{a.env.Executable}, offlineArgs(in, in.tools(false))...)
-	command := "sudo " + shellLine(args) + " < " + shellQuote(a.ownCopy(in))
+	command := a.lineForRoot(in, args)
 	sudo, err := change.Sudo()
 	if err != nil || !a.interactive() {
 		return a.declined("the rest needs root: " + command)
@@ -224,12 +224,19 @@ func (a *app) asRoot(ctx context.Context, in installation) error {
 
 func (a *app) declined(hint string) error { return &partlyError{declined: true, hint: hint} }
 
-// ownCopy is where vicr keeps the CA for itself, for a command to be pasted.
-func (a *app) ownCopy(in installation) string {
-	for _, s := range in.planned.User {
-		return s.Path
+// lineForRoot is the command to be pasted. It reads the CA from a file that is
+// here; without one it asks the registry again.
+func (a *app) lineForRoot(in installation, args []string) string {
+	switch {
+	case len(in.planned.User) > 0:
+		return "sudo " + shellLine(args) + " < " + shellQuote(in.planned.User[0].Path)
+	case in.o.caFile != "" && in.o.caFile != "-":
+		return "sudo " + shellLine(args) + " < " + shellQuote(in.o.caFile)
 	}
-	return "CA-FILE"
+	return "sudo " + shellLine([]string{
+		a.env.Executable, "trust", in.host.String(), "--for", strings.Join(toolNames(in.tools(false)), ","),
+		"--fingerprint", pki.SHA256(in.anchor.Cert).String(),
+	})
 }
 
 // delegate runs a vicr with other rights. What it says reaches the user; its
