@@ -61,7 +61,10 @@ func (a *app) look(ctx context.Context, h ref.Host) (probe.Report, error) {
 	}
 	switch r.Verdict {
 	case probe.PlainHTTP:
-		return r, &wire.Error{Op: "trust", Host: h.String(), Kind: wire.NotHTTPS, Err: errors.New("the registry speaks plain HTTP: there is no certificate to trust")}
+		return r, &consentError{
+			what:  h.String() + " speaks plain HTTP: there is no certificate to trust",
+			hints: []string{"pull, push, login and ls speak it with --plain-http; everyone on the way can read and change what is moved"},
+		}
 	case probe.WrongName, probe.CommonNameOnly, probe.Expired, probe.NotYetValid:
 		return r, r.CertErr
 	case probe.OnlyV1:

@@ -76,7 +76,7 @@ func oneOf(s string, of ...string) bool {
 var noTwin = map[string]bool{
 	"accept-new": true, "insecure": true, "insecure-skip-verify": true, "plain-http": true,
 	"allow-insecure-credentials": true, "yes": true, "force": true, "root": true, "ca-file": true,
-	"realm": true, "password": true, "help": true, "version": true,
+	"realm": true, "fingerprint": true, "all": true, "keep-recorded": true, "password": true, "help": true, "version": true,
 }
 
 // fromEnvironment sets flags that were not typed from their VICR_ twins. Under
@@ -99,7 +99,10 @@ func (a *app) fromEnvironment(c *cobra.Command) error {
 	return bad
 }
 
-func (a *app) underSudo() bool { return a.env.Euid == 0 && a.env.Getenv("SUDO_UID") != "" }
+func (a *app) underSudo() bool {
+	uid := a.env.Getenv("SUDO_UID")
+	return a.env.Euid == 0 && uid != "" && uid != "0"
+}
 
 // interactive says whether the user can be asked.
 func (a *app) interactive() bool { return a.env.Terminal && !a.flags.noInput }
@@ -166,6 +169,22 @@ func (a *app) result(v any, text func(io.Writer) error) error {
 	}
 	if err != nil {
 		return fmt.Errorf("standard output: %w", err)
+	}
+	return nil
+}
+
+// checkFormat finds out before anything is done whether --format fits the
+// result, of which v is the zero one.
+func (a *app) checkFormat(v any) error {
+	if a.flags.format == "table" || a.flags.format == "json" {
+		return nil
+	}
+	t, err := template.New("format").Parse(a.flags.format)
+	if err == nil {
+		err = t.Execute(io.Discard, v)
+	}
+	if err != nil {
+		return usagef("--format %q does not fit: the fields are those that --format json shows", a.flags.format)
 	}
 	return nil
 }

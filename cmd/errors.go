@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"syscall"
@@ -82,12 +81,16 @@ func (e *consentError) Error() string { return e.what }
 type partlyError struct {
 	failed, of int
 	declined   bool
+	left       bool // files that somebody changed since
 	hint       string
 }
 
 func (e *partlyError) Error() string {
-	if e.declined {
+	switch {
+	case e.declined:
 		return "the part that needs root was not done"
+	case e.left:
+		return "files that somebody else changed since were left as they are"
 	}
 	return fmt.Sprintf("%d of %d failed", e.failed, e.of)
 }
@@ -157,7 +160,7 @@ var rules = []rule{
 	{code: codeRefused, when: "the registry sends logins to another host", match: is[*auth.RealmError], hints: realmHints},
 	{
 		code: codeRefused, when: "a password would travel in clear", match: is[*auth.ClearTextError],
-		try: "vicr login HOST --plain-http --allow-insecure-credentials, if everyone on the way may read the password",
+		try: "if everyone on the way may read the password: vicr login HOST --allow-insecure-credentials, with the flag that made it insecure",
 	},
 	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy)},
 	{code: codeDenied, when: "user name or password refused, or no permission", match: either[*auth.DeniedError, *harbor.DeniedError], try: "vicr login HOST"},
@@ -175,8 +178,8 @@ var rules = []rule{
 		try: "check the address and the network: curl -v https://HOST/v2/",
 	},
 	{
-		code: codeFailed, when: "the Docker engine is configured and does not answer", match: is[*engine.UnavailableError],
-		try: "start the engine, or leave it aside with --to store, --from store or --in store",
+		code: codeFailed, when: "the Docker engine is configured and does not answer", match: func(err error) bool { return is[*engine.UnavailableError](err) || errors.Is(err, engine.ErrNoEngine) },
+		try: "start the engine, or check DOCKER_HOST, or leave it aside with --to store, --from store or --in store",
 	},
 	{code: codeFailed, when: "the Docker engine refused an image, or gave one that cannot be read", match: any3[*engine.LoadError, *engine.SaveError, *engine.ResponseError]},
 	{code: codeFailed, when: "the docker context in use cannot be read", match: is[*engine.ContextError], try: "docker context ls"},
@@ -262,8 +265,5 @@ func (a *app) fail(err error) {
 }
 
 func words(err error) string {
-	if errors.Is(err, context.DeadlineExceeded) && !is[*wire.Error](err) {
-		return "the time is up"
-	}
 	return err.Error()
 }

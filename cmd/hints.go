@@ -3,12 +3,16 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
+	"github.com/vicr-cli/vicr/internal/store"
+	"github.com/vicr-cli/vicr/internal/transfer"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
 
@@ -61,15 +65,27 @@ func realmHints(err error, host string) []string {
 	return []string{fmt.Sprintf("if that host may have your password: vicr login %s --realm %s", host, r.Origin)}
 }
 
-func notFoundHints(err error, host string) []string {
+func notFoundHints(err error, _ string) []string {
 	var r *registry.Error
-	if errors.As(err, &r) && r.Code == registry.CodeProjectNotFound {
+	var p *transfer.PlatformError
+	var local *store.NameError
+	switch {
+	case errors.As(err, &p):
+		have := make([]string, len(p.Have))
+		for i, platform := range p.Have {
+			have[i] = platform.String()
+		}
+		return []string{"--platform takes one of: " + strings.Join(have, ", ")}
+	case errors.As(err, &r) && r.Code == registry.CodeProjectNotFound:
 		return []string{"projects are made in the registry's web page, or by its administrator"}
+	case errors.As(err, &r):
+		if img, err := ref.ParseImage(r.Image); err == nil {
+			return []string{"the tags that exist: vicr ls " + img.Name()}
+		}
+	case errors.As(err, &local):
+		return []string{"get it first, with vicr pull, or give it this name, with vicr tag"}
 	}
-	if host == "HOST" {
-		return nil
-	}
-	return []string{fmt.Sprintf("the tags that exist: vicr ls %s/REPOSITORY", host)}
+	return nil
 }
 
 func certHints(err error, host string) []string {
@@ -86,8 +102,10 @@ func certHints(err error, host string) []string {
 		}
 		return hints
 	case pki.WrongName:
-		if len(c.Names) > 0 {
-			return []string{"use a name that the certificate has: " + strings.Join(c.Names, ", ")}
+		// Only what can be typed: the names were chosen by whoever answers there.
+		names := slices.DeleteFunc(slices.Clone(c.Names), func(n string) bool { _, err := ref.ParseHost(n); return err != nil })
+		if len(names) > 0 {
+			return []string{"use a name that the certificate has: " + strings.Join(names, ", ")}
 		}
 		return []string{"the registry needs a certificate with its name in it"}
 	case pki.CommonNameOnly:

@@ -3,6 +3,8 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,8 +37,12 @@ func (a *app) journals(root string, m machine.Machine) (*journals, error) {
 		}
 		j.machineTree = tree
 	}
-	j.user = change.OpenJournal(j.userTree, filepath.Join(m.Dirs.State, "journal"))
-	j.machine = change.OpenJournal(j.machineTree, m.Dirs.MachineState)
+	allow := func(host, path string) bool {
+		h, err := ref.ParseHost(host)
+		return err == nil && trust.MayWrite(m, h, path)
+	}
+	j.user = change.OpenJournal(j.userTree, filepath.Join(m.Dirs.State, "journal"), allow)
+	j.machine = change.OpenJournal(j.machineTree, m.Dirs.MachineState, allow)
 	return j, nil
 }
 
@@ -53,7 +59,14 @@ func (j *journals) pending(p trust.Planned) (todo, error) {
 		return todo{}, err
 	}
 	mach, err := p.Machine.Pending(j.machineTree)
-	return todo{user: user, machine: mach}, err
+	t := todo{user: user, machine: mach}
+	for _, r := range p.Replaces {
+		t.replaces = append(t.replaces, r.Path)
+		for _, c := range r.Was {
+			t.replaces = append(t.replaces, pki.SHA256(c).String())
+		}
+	}
+	return t, err
 }
 
 // installation is one run of trust for one registry, agreed to.
@@ -168,11 +181,19 @@ func (a *app) proveMachine(ctx context.Context, in installation, note func(strin
 // offlineArgs are those of a vicr that makes one part of the changes: it is
 // given the CA and opens no connection to the registry.
 func offlineArgs(in installation, tools []trust.Tool) []string {
-	return []string{
+	args := []string{
 		"trust", in.host.String(), "--offline", "--ca-file", "-",
 		"--fingerprint", pki.SHA256(in.anchor.Cert).String(), "--for", strings.Join(toolNames(tools), ","), "--no-input",
 	}
+	if in.subject.How != howFingerprint && !in.changed() {
+		// Nobody agreed to replace a CA, as none was seen here.
+		args = append(args, "--keep-recorded")
+	}
+	return args
 }
+
+// changed says whether another CA was recorded before, which the user was shown.
+func (in installation) changed() bool { return len(in.planned.Replaces) > 0 }
 
 // atHome runs what works in the user's home. When root was reached through
 // sudo the whole command is run again as that user: root neither reads nor
@@ -181,11 +202,35 @@ func (a *app) atHome(ctx context.Context, run func() error) error {
 	if !a.underSudo() {
 		return run()
 	}
+	return a.again(ctx, a.env.Stdin)
+}
+
+// again runs this command as the user who called sudo, with more arguments.
+func (a *app) again(ctx context.Context, stdin io.Reader, more ...string) error {
 	u, err := change.SudoUser(a.env.Getenv("SUDO_UID"))
 	if err != nil {
 		return usagef("%s", err)
 	}
-	return a.delegate(ctx, change.Program{Path: a.env.Executable, Args: a.args, User: u, Stdin: a.env.Stdin, Stdout: a.env.Stdout})
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "" // gone, or not to be named: relative paths would not work either
+	}
+	return a.delegate(ctx, change.Program{
+		Path: a.env.Executable, Args: append(slices.Clone(a.args), more...), User: u, Dir: dir, Env: a.harmless(),
+		Stdin: stdin, Stdout: a.env.Stdout,
+	})
+}
+
+// harmless is what of the environment goes on to a command that runs as the
+// user: how to reach the network, and how to write.
+func (a *app) harmless() []string {
+	var env []string
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "NO_COLOR", "LANG", "TERM"} {
+		if v := a.env.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }
 
 // asUser makes the user's own part when root was reached through sudo.

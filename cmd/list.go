@@ -41,6 +41,9 @@ func newList(a *app) *cobra.Command {
 }
 
 func runList(ctx context.Context, a *app, o listOptions) error {
+	if err := a.checkFormat(listResult{}); err != nil {
+		return err
+	}
 	r, err := a.road(ctx, o.image.Host, o.tls)
 	if err != nil {
 		return aboutHost(o.image.Host, err)

@@ -43,7 +43,7 @@ docker's config.json.`,
 			if o.host, err = ref.ParseHost(args[0]); err != nil {
 				return err
 			}
-			return a.atHome(c.Context(), func() error { return aboutHost(o.host, runLogin(c.Context(), a, o)) })
+			return aboutHost(o.host, runLogin(c.Context(), a, o))
 		},
 	}
 	c.Flags().StringVarP(&o.user, "username", "u", "", "the user's `name`")
@@ -74,12 +74,24 @@ func (refused) String() string   { return "" }
 func (refused) Type() string     { return "" }
 
 func runLogin(ctx context.Context, a *app, o loginOptions) error {
+	if err := a.checkFormat(loginResult{}); err != nil {
+		return err
+	}
 	if o.allowClear && !o.tls.plainHTTP && !o.tls.skipVerify {
 		a.note("--allow-insecure-credentials also holds for later commands with --plain-http or --insecure-skip-verify")
+	}
+	if o.realm != "" && len(auth.Policy{Realm: o.realm}.Origins(o.host)) < 2 {
+		return usagef("--realm is not the address of a token server, as in https://sso.example.com")
 	}
 	creds, err := a.askCredentials(ctx, o)
 	if err != nil {
 		return err
+	}
+	if err := creds.Check(); err != nil {
+		return err
+	}
+	if a.underSudo() {
+		return a.again(ctx, strings.NewReader(creds.Password+"\n"), "--username", creds.Username, "--password-stdin")
 	}
 	mark := func(m *auth.Mark) {
 		if o.realm != "" {

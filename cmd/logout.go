@@ -43,6 +43,9 @@ func newLogout(a *app) *cobra.Command {
 }
 
 func runLogout(ctx context.Context, a *app, o logoutOptions) error {
+	if err := a.checkFormat(logoutResult{}); err != nil {
+		return err
+	}
 	kept := a.credentials()
 	if o.all {
 		names, err := kept.Hosts(ctx)

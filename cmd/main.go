@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/vicr-cli/vicr/internal/change"
 )
 
 // An Env is what a process has from outside. Tests hand in their own.
@@ -68,8 +70,8 @@ func Main(args []string, e Env) int {
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		var s errSignal
-		if errors.As(context.Cause(ctx), &s) {
-			err = s
+		if errors.As(context.Cause(ctx), &s) && !is[*change.RollbackError](err) {
+			err = s // what was under way was put back
 		}
 		a.fail(err)
 	}

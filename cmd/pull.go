@@ -44,7 +44,7 @@ func newPull(a *app) *cobra.Command {
 				return err
 			}
 			o.images = images
-			return runPull(c.Context(), a, o)
+			return a.atHome(c.Context(), func() error { return runPull(c.Context(), a, o) })
 		},
 	}
 	c.Flags().StringVar(&o.to, "to", "auto", "the `place` that gets the images: auto, docker, store or oci:DIR[:TAG]")
@@ -56,6 +56,9 @@ func newPull(a *app) *cobra.Command {
 }
 
 func runPull(ctx context.Context, a *app, o pullOptions) error {
+	if err := checkMove(a, o.jobs); err != nil {
+		return err
+	}
 	want, err := ref.ParsePlace(o.to)
 	if err != nil {
 		return err
@@ -110,6 +113,14 @@ func (a *app) moved(img ref.Image, at place, m transfer.Result) error {
 		Place: at.String(), Bytes: m.Bytes, Reused: m.Reused,
 	}
 	return a.result(res, line("%s", img.WithDigest(res.Digest)))
+}
+
+// checkMove judges what pull and push have in common.
+func checkMove(a *app, jobs int) error {
+	if jobs < 1 {
+		return usagef("--jobs %d: not a number from 1 on", jobs)
+	}
+	return a.checkFormat(movedResult{})
 }
 
 func parsePlatform(s string) (*v1.Platform, error) {

@@ -31,7 +31,7 @@ func newPush(a *app) *cobra.Command {
 				return err
 			}
 			o.images = images
-			return runPush(c.Context(), a, o)
+			return a.atHome(c.Context(), func() error { return runPush(c.Context(), a, o) })
 		},
 	}
 	c.Flags().StringVar(&o.from, "from", "auto", "the `place` that has the images: auto, docker, store or oci:DIR[:TAG]")
@@ -41,6 +41,9 @@ func newPush(a *app) *cobra.Command {
 }
 
 func runPush(ctx context.Context, a *app, o pushOptions) error {
+	if err := checkMove(a, o.jobs); err != nil {
+		return err
+	}
 	from, err := ref.ParsePlace(o.from)
 	if err != nil {
 		return err

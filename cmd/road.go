@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"golang.org/x/net/http/httpproxy"
 
 	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
@@ -62,6 +65,9 @@ func (a *app) road(ctx context.Context, h ref.Host, t tlsFlags) (*road, error) {
 // roadWith opens the way to h with credentials that may not be kept yet.
 // change adjusts what the user marked for this host; it may be nil.
 func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change func(*auth.Mark)) (*road, error) {
+	if t.plainHTTP && (t.skipVerify || t.caFile != "") {
+		return nil, usagef("--plain-http leaves nothing to verify: use it without --insecure-skip-verify and --ca-file")
+	}
 	m := a.machine("")
 	roots, err := a.roots(m, h, t.caFile)
 	if err != nil {
@@ -172,22 +178,45 @@ func (a *app) proxy() func(*http.Request) (*url.URL, error) {
 
 func (a *app) machine(root string) machine.Machine {
 	// A context that cannot be read is told by the commands that need an engine.
+	o := machine.Options{
+		GOOS: runtime.GOOS, Root: root, Home: a.home(), Euid: a.env.Euid, Getenv: a.env.Getenv, LookPath: exec.LookPath,
+	}
+	if u, err := change.SudoUser(a.env.Getenv("SUDO_UID")); a.underSudo() && err == nil {
+		// What is planned for the user is done in the user's home, and root
+		// asks no engine that the user points it to.
+		o.Home, o.Getenv, o.LookPath = u.Home, nil, nil
+		return machine.Look(o)
+	}
 	host, _, err := engine.Resolve(a.engineFrom())
 	if err != nil {
 		host = a.env.Getenv("DOCKER_HOST")
 	}
-	return machine.Look(machine.Options{
-		GOOS: runtime.GOOS, Root: root, Home: a.home(), Euid: a.env.Euid, Getenv: a.env.Getenv,
-		DockerHost: host, LookPath: exec.LookPath,
-	})
+	o.DockerHost = host
+	return machine.Look(o)
 }
 
-// home is the user's own folder, as the environment says; "" if it does not.
+// home is the user's own folder, as the environment or else the system says;
+// "" if neither does.
 func (a *app) home() string {
+	name := "HOME"
 	if runtime.GOOS == "windows" {
-		return a.env.Getenv("USERPROFILE")
+		name = "USERPROFILE"
 	}
-	return a.env.Getenv("HOME")
+	if h := a.env.Getenv(name); filepath.IsAbs(h) {
+		return h
+	}
+	if u, err := user.LookupId(strconv.Itoa(a.env.Euid)); err == nil && filepath.IsAbs(u.HomeDir) {
+		return u.HomeDir
+	}
+	return ""
+}
+
+// needHome fails where nothing says whose settings are meant.
+func (a *app) needHome() error {
+	if a.home() == "" {
+		return &usageError{text: "neither HOME nor the system's list of users says where your home is", hint: "HOME=/root vicr ..."}
+	}
+	return nil
 }
 
 func marksFile(m machine.Machine) string { return filepath.Join(m.Dirs.Config, "hosts.json") }
@@ -206,5 +235,6 @@ func (a *app) credentials() *auth.Store {
 		AuthConfig: a.env.Getenv("DOCKER_AUTH_CONFIG"),
 		AuthFile:   a.env.Getenv("REGISTRY_AUTH_FILE"),
 		HelperEnv:  a.env.Environ,
+		LookPath:   exec.LookPath,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/vicr-cli/vicr/internal/ref"
 )
@@ -26,7 +27,10 @@ func newRoot(a *app) *cobra.Command {
 			if err := a.fromEnvironment(c); err != nil {
 				return err
 			}
-			return a.flags.check()
+			if err := a.flags.check(); err != nil {
+				return err
+			}
+			return a.needHome()
 		},
 		RunE: func(_ *cobra.Command, args []string) error { return a.next(args) },
 	}
@@ -49,6 +53,11 @@ func flagError(_ *cobra.Command, err error) error {
 	var ours *usageError
 	if errors.As(err, &ours) {
 		return ours
+	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" {
+		// The letters that follow may be a password.
+		return usagef("unknown flag -%s", unknown.GetSpecifiedName())
 	}
 	return usagef("%s", err)
 }

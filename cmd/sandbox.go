@@ -47,6 +47,9 @@ own, two users and two images. It ends at Ctrl-C and leaves nothing behind.`,
 }
 
 func runSandbox(ctx context.Context, a *app, o sandboxOptions) error {
+	if err := a.checkFormat(sandboxResult{}); err != nil {
+		return err
+	}
 	if o.port < 0 || o.port > 65535 {
 		return usagef("--port %d: not a number from 0 to 65535", o.port)
 	}

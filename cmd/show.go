@@ -2,9 +2,11 @@ package cmd
 
 import (
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/trust"
@@ -40,6 +42,23 @@ func (a *app) showAnchor(h ref.Host, anchor pki.Anchor) {
 // todo is what of a plan is not yet so.
 type todo struct {
 	user, machine change.Plan
+	replaces      []string // the fingerprints of what is replaced
+}
+
+// unchanged plans once more: what was agreed to is what was shown.
+func (j *journals) unchanged(m machine.Machine, h ref.Host, anchor pki.Anchor, tools []trust.Tool, shown todo) error {
+	again, err := trust.Plan(m, trust.Request{Host: h, Anchor: anchor, Tools: tools})
+	if err != nil {
+		return err
+	}
+	now, err := j.pending(again)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(now.lines(), shown.lines()) || !slices.Equal(now.replaces, shown.replaces) {
+		return &consentError{what: "the files changed while you were asked; nothing was done", hints: []string{"run it again to see what would change now"}}
+	}
+	return nil
 }
 
 func (t todo) lines() []string {

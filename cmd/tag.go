@@ -33,7 +33,7 @@ func newTag(a *app) *cobra.Command {
 				return err
 			}
 			o.images = images
-			return runTag(c.Context(), a, o)
+			return a.atHome(c.Context(), func() error { return runTag(c.Context(), a, o) })
 		},
 	}
 	c.Flags().StringVar(&o.in, "in", "auto", "the `place` that has the image: auto, docker, store or oci:DIR[:TAG]")
@@ -41,6 +41,9 @@ func newTag(a *app) *cobra.Command {
 }
 
 func runTag(ctx context.Context, a *app, o tagOptions) error {
+	if err := a.checkFormat(tagResult{}); err != nil {
+		return err
+	}
 	in, err := ref.ParsePlace(o.in)
 	if err != nil {
 		return err

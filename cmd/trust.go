@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/trust"
@@ -23,7 +24,15 @@ type trustOptions struct {
 	root        string
 	dryRun      bool
 	yes         bool
+	keep        bool // never replace a CA, whatever was agreed to
 }
+
+// How a CA came to be trusted, as the journal keeps it.
+const (
+	howFingerprint = "fingerprint"
+	howAcceptNew   = "accept-new"
+	howAsked       = "asked"
+)
 
 type trustResult struct {
 	Host        string
@@ -62,6 +71,9 @@ terminal, by the CA's fingerprint, or by --accept-new. vicr untrust takes it bac
 	f.BoolVar(&o.offline, "offline", false, "open no connection; needs --ca-file and --fingerprint")
 	f.StringVar(&o.root, "root", "", "write to the machine that lies in this `folder`, an image or a chroot")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "show what would change, and change nothing")
+	// What a vicr under sudo is told by the one above it.
+	f.BoolVar(&o.keep, "keep-recorded", false, "")
+	f.Lookup("keep-recorded").Hidden = true
 	f.BoolVarP(&o.yes, "yes", "y", false, "agree to the changes, but still ask about an unknown CA")
 	return c
 }
@@ -77,6 +89,9 @@ func (o trustOptions) check() error {
 }
 
 func runTrust(ctx context.Context, a *app, o trustOptions) error {
+	if err := a.checkFormat(trustResult{}); err != nil {
+		return err
+	}
 	if err := o.check(); err != nil {
 		return err
 	}
@@ -98,15 +113,22 @@ func trustOne(ctx context.Context, a *app, h ref.Host, o trustOptions) error {
 		return a.result(res, line("%s is publicly trusted: nothing to change", h))
 	}
 	m := a.machine(o.root)
-	planned, err := trust.Plan(m, trust.Request{Host: h, Anchor: f.anchor, Tools: tools})
-	if err != nil {
-		return err
-	}
 	j, err := a.journals(o.root, m)
 	if err != nil {
 		return err
 	}
 	defer j.Close()
+	// First, so that what is shown and agreed to is what will be done.
+	if err := a.recover(ctx, a.ownJournals(j, o.root), o.dryRun); err != nil {
+		return err
+	}
+	planned, err := trust.Plan(m, trust.Request{Host: h, Anchor: f.anchor, Tools: tools})
+	if err != nil {
+		return err
+	}
+	if len(planned.Tools) == 0 {
+		return nothingPlanned(planned)
+	}
 	todo, err := j.pending(planned)
 	if err != nil {
 		return err
@@ -119,9 +141,12 @@ func trustOne(ctx context.Context, a *app, h ref.Host, o trustOptions) error {
 	if o.dryRun {
 		return a.result(res, todo.text)
 	}
-	how := "recorded"
+	how := ""
 	if len(res.Changes) > 0 {
-		if how, err = a.consent(ctx, h, f.anchor, planned, o); err != nil {
+		if how, err = a.consent(ctx, h, f.anchor, m, planned, o); err != nil {
+			return err
+		}
+		if err := j.unchanged(m, h, f.anchor, tools, todo); err != nil {
 			return err
 		}
 	}
@@ -144,8 +169,15 @@ func (r trustResult) text(w io.Writer) error {
 }
 
 // consent finds out whether the user agrees to the CA and to the plan, and how.
-func (a *app) consent(ctx context.Context, h ref.Host, anchor pki.Anchor, p trust.Planned, o trustOptions) (how string, err error) {
-	changed := len(p.Replaces) > 0
+func (a *app) consent(ctx context.Context, h ref.Host, anchor pki.Anchor, m machine.Machine, p trust.Planned, o trustOptions) (how string, err error) {
+	recorded, err := trust.RecordedAnchor(m, h)
+	if err != nil {
+		return "", err
+	}
+	changed := len(p.Replaces) > 0 || !recorded.IsZero() && !recorded.Holds(anchor.Cert)
+	if changed && len(p.Replaces) == 0 {
+		a.warn("%s holds another CA", recorded.Path)
+	}
 	for _, r := range p.Replaces {
 		a.warn("%s holds another CA now", r.Path)
 		for _, c := range r.Was {
@@ -153,10 +185,12 @@ func (a *app) consent(ctx context.Context, h ref.Host, anchor pki.Anchor, p trus
 		}
 	}
 	switch {
+	case o.keep && changed:
+		return "", notAgreed(h, anchor, o, changed)
 	case anchor.Matched != pki.MatchedNone:
-		return "fingerprint", nil
+		return howFingerprint, nil
 	case o.acceptNew && !changed:
-		return "accept-new", nil
+		return howAcceptNew, nil
 	case !a.interactive():
 		return "", notAgreed(h, anchor, o, changed)
 	}
@@ -171,7 +205,7 @@ func (a *app) consent(ctx context.Context, h ref.Host, anchor pki.Anchor, p trus
 	if !yes {
 		return "", &consentError{what: "you said no; nothing was changed"}
 	}
-	return "asked", nil
+	return howAsked, nil
 }
 
 // notAgreed says which command would agree, with the flags that were typed.
@@ -190,6 +224,15 @@ func notAgreed(h ref.Host, anchor pki.Anchor, o trustOptions, changed bool) erro
 	return &consentError{what: h.String() + ": " + what, hints: []string{
 		"compare the fingerprint with what the registry's administrator says, then: " + shellLine(words),
 	}}
+}
+
+// nothingPlanned says why no tool can be set up.
+func nothingPlanned(p trust.Planned) error {
+	why := "no tool was found"
+	for _, s := range p.Skipped {
+		why = string(s.Tool) + ": " + s.Why
+	}
+	return usagef("there is nothing to set up: %s", why)
 }
 
 func toolNames(tools []trust.Tool) []string {

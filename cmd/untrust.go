@@ -59,25 +59,52 @@ the byte. A file that somebody changed since is left alone, unless --force.`,
 }
 
 func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
+	if err := a.checkFormat(untrustResult{}); err != nil {
+		return err
+	}
 	m := a.machine(o.root)
 	j, err := a.journals(o.root, m)
 	if err != nil {
 		return err
 	}
 	defer j.Close()
-	mine := a.ownJournals(j, o)
+	mine := a.ownJournals(j, o.root)
 	if o.all {
 		if o.hosts, err = recordedHosts(ctx, mine); err != nil {
 			return err
 		}
 	}
-	return forEach(a, o.hosts, func(h ref.Host) error { return aboutHost(h, untrustOne(ctx, a, h, m, mine, o)) })
+	err = a.recover(ctx, mine, o.dryRun)
+	if err == nil {
+		err = forEach(a, o.hosts, func(h ref.Host) error { return aboutHost(h, untrustOne(ctx, a, h, m, mine, o)) })
+	}
+	if err == nil && a.underSudo() && o.root == "" {
+		return a.again(ctx, nil) // the user's own part
+	}
+	return err
 }
 
-// ownJournals are those that this process may undo.
-func (a *app) ownJournals(j *journals, o untrustOptions) []*change.Journal {
+// recover puts in order what killed runs left in the journals, and says so.
+func (a *app) recover(ctx context.Context, mine []*change.Journal, dryRun bool) error {
+	for _, j := range mine {
+		if dryRun {
+			continue
+		}
+		lines, err := j.Recover(ctx)
+		for _, l := range lines {
+			a.note("an interrupted run: %s", l)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownJournals are those that this process may change.
+func (a *app) ownJournals(j *journals, root string) []*change.Journal {
 	switch {
-	case o.root != "", a.underSudo():
+	case root != "", a.underSudo():
 		return []*change.Journal{j.machine}
 	case a.env.Euid == 0:
 		return []*change.Journal{j.machine, j.user}
@@ -110,7 +137,7 @@ func untrustOne(ctx context.Context, a *app, h ref.Host, m machine.Machine, mine
 	res := untrustResult{Host: h.String(), Changes: []string{}, DryRun: o.dryRun}
 	machineToo := a.leavesToRoot(h, m, o)
 	for _, j := range mine {
-		u, err := j.UndoPlan(ctx, name)
+		u, err := j.UndoPlan(ctx, name, o.force)
 		if err != nil {
 			return err
 		}
@@ -129,21 +156,22 @@ func untrustOne(ctx context.Context, a *app, h ref.Host, m machine.Machine, mine
 	for _, f := range res.Left {
 		a.warn("%s was changed by somebody else since: left as it is", f)
 	}
-	if a.underSudo() && !o.dryRun {
-		if err := a.untrustAsUser(ctx, h, o); err != nil {
-			return err
-		}
-	}
 	if machineToo && !o.dryRun {
 		if err := a.untrustAsRoot(ctx, h, o); err != nil {
 			return err
 		}
 	}
-	return a.result(res, res.text)
+	if err := a.result(res, res.text); err != nil || len(res.Left) == 0 {
+		return err
+	}
+	return &partlyError{left: true, hint: "to take them back all the same: vicr " + shellLine([]string{"untrust", h.String(), "--force"})}
 }
 
 func (r untrustResult) text(w io.Writer) error {
-	if r.DryRun {
+	switch {
+	case len(r.Left) > 0 && !r.DryRun:
+		return line("%s: taken back, except for %d of its files", r.Host, len(r.Left))(w)
+	case r.DryRun:
 		if len(r.Changes) == 0 {
 			return line("nothing to change")(w)
 		}
@@ -162,14 +190,6 @@ func (a *app) leavesToRoot(h ref.Host, m machine.Machine, o untrustOptions) bool
 		return false
 	}
 	return trust.InMachine(m, h)
-}
-
-func (a *app) untrustAsUser(ctx context.Context, h ref.Host, o untrustOptions) error {
-	u, err := change.SudoUser(a.env.Getenv("SUDO_UID"))
-	if err != nil {
-		return err
-	}
-	return a.delegate(ctx, change.Program{Path: a.env.Executable, Args: untrustArgs(h, o), User: u})
 }
 
 func (a *app) untrustAsRoot(ctx context.Context, h ref.Host, o untrustOptions) error {

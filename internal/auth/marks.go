@@ -55,7 +55,7 @@ func SaveMark(ctx context.Context, path string, h ref.Host, mark Mark) (err erro
 	}
 	tree := atomicfile.Machine()
 	if mark == (Mark{}) {
-		if m, err := LoadMarks(path); err == nil && m.Of(h) == mark {
+		if m, err := LoadMarks(path); err == nil && m.Of(h) == mark && tidy(tree, path) {
 			return nil // no folder is made to forget what is not there
 		}
 	}
@@ -67,6 +67,9 @@ func SaveMark(ctx context.Context, path string, h ref.Host, mark Mark) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Remove()) }()
+	if _, err := tree.Sweep(filepath.Dir(path)); err != nil {
+		return err
+	}
 	m, err := LoadMarks(path)
 	if err != nil || m.Of(h) == mark {
 		return err
@@ -74,6 +77,9 @@ func SaveMark(ctx context.Context, path string, h ref.Host, mark Mark) (err erro
 	m[h.Canonical().String()] = mark
 	if mark == (Mark{}) {
 		delete(m, h.Canonical().String())
+	}
+	if len(m) == 0 {
+		return tree.Remove(path)
 	}
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {

@@ -218,7 +218,7 @@ func (s *Store) Erase(ctx context.Context, h ref.Host) (bool, error) {
 		}
 	}
 	data, err := read(s.tree, s.configPath())
-	if err != nil || data == nil {
+	if err != nil || data == nil && tidy(s.tree, s.configPath()) {
 		return erased, err
 	}
 	err = s.edit(ctx, func(_ document, e *editor) error {
@@ -319,6 +319,13 @@ func (s *Store) writable() error {
 	return nil
 }
 
+// tidy says whether no killed run left its lock or a temporary file beside path.
+func tidy(tree *atomicfile.Tree, path string) bool {
+	_, err := tree.Stat(path + lockSuffix)
+	left, lerr := tree.Leftovers(filepath.Dir(path))
+	return errors.Is(err, fs.ErrNotExist) && lerr == nil && len(left) == 0
+}
+
 // edit changes config.json under a lock: what is changed is read under it, so
 // that of several logins at once none is lost.
 func (s *Store) edit(ctx context.Context, change func(document, *editor) error) (err error) {
@@ -331,6 +338,10 @@ func (s *Store) edit(ctx context.Context, change func(document, *editor) error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Remove()) }()
+	// What a killed login left holds a password.
+	if _, err := s.tree.Sweep(s.options.Dir); err != nil {
+		return err
+	}
 	if err := s.writable(); err != nil {
 		return err
 	}

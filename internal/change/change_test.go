@@ -50,7 +50,7 @@ func TestApplyMakesThePlanSoAndUndoBringsBackEverything(t *testing.T) {
 	if len(e) != 1 || e[0].Subject != subject(hostA) || e[0].State != change.StateDone || len(e[0].Records) != 4 {
 		t.Errorf("recorded: %+v", e)
 	}
-	plan, err := j.UndoPlan(t.Context(), hostA)
+	plan, err := j.UndoPlan(t.Context(), hostA, false)
 	if err != nil || len(plan.Changed) > 0 {
 		t.Errorf("%+v, %v", plan, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -88,16 +89,21 @@ func (c *content) entry(host string) int {
 // A Journal records the changes that were made in a tree. Several processes may
 // use one journal; each change holds its lock from beginning to end.
 type Journal struct {
-	tree *atomicfile.Tree
-	dir  string
-	wait time.Duration
+	tree  *atomicfile.Tree
+	dir   string
+	allow func(host, path string) bool
+	wait  time.Duration
 }
 
 // OpenJournal returns the journal in the folder dir of t, which belongs to it
 // alone. The folder is made (0700) by the first change and gone with the last entry.
-// Nothing is opened yet.
-func OpenJournal(t *atomicfile.Tree, dir string) *Journal {
-	return &Journal{tree: t, dir: dir, wait: lockWait}
+// Allow says which files can have been changed for a host: a journal that names
+// another one is not believed; nil allows all. Nothing is opened yet.
+func OpenJournal(t *atomicfile.Tree, dir string, allow func(host, path string) bool) *Journal {
+	if allow == nil {
+		allow = func(string, string) bool { return true }
+	}
+	return &Journal{tree: t, dir: dir, allow: allow, wait: lockWait}
 }
 
 func (j *Journal) path(elem ...string) string {
@@ -161,8 +167,51 @@ func (j *Journal) load() (content, error) {
 	if why != "" {
 		return empty, &JournalError{Path: j.tree.Real(path), Why: why}
 	}
+	if why := j.implausible(&c); why != "" {
+		return empty, &UnsafeError{Path: j.tree.Real(path), Why: why}
+	}
 	return c, nil
 }
+
+// implausible says what in the journal vicr would never have recorded: whoever
+// planted it wants other files changed.
+func (j *Journal) implausible(c *content) string {
+	if slices.ContainsFunc(c.Folders, func(f string) bool { return !above(f, j.path(journalName)) }) {
+		return "it names a folder that was not made for it"
+	}
+	entries := c.Entries
+	if o := c.Open; o != nil {
+		entries = append(slices.Clone(entries), Entry{Subject: o.Subject, Records: o.Records})
+	}
+	for _, e := range entries {
+		for _, r := range e.Records {
+			switch {
+			case !j.allow(e.Subject.Host, r.Path):
+				return fmt.Sprintf("it names %q, which is not a file that vicr changes for %q", r.Path, e.Subject.Host)
+			case slices.ContainsFunc(r.Folders, func(f string) bool { return !above(f, r.Path) }):
+				return fmt.Sprintf("it names a folder that does not hold %q", r.Path)
+			case !r.Before.plain() || !r.After.plain():
+				return fmt.Sprintf("it gives %q a special mode", r.Path)
+			}
+		}
+	}
+	return ""
+}
+
+// above says whether folder holds path, at any depth.
+func above(folder, path string) bool {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if dir == folder {
+			return true
+		}
+		if dir == filepath.Dir(dir) {
+			return false
+		}
+	}
+}
+
+// plain says whether the mode has permission bits alone.
+func (v *Version) plain() bool { return v == nil || v.Mode&^fs.ModePerm == 0 }
 
 // safe refuses what somebody else could have written: the journal says which
 // files are replaced and removed, so whoever writes it has our rights.
@@ -222,6 +271,9 @@ func (v *Version) valid() bool {
 func (j *Journal) tidy(c *content) (bool, error) {
 	if c.Open != nil {
 		return false, nil
+	}
+	if noted, err := j.noted(); err != nil || len(noted) > 0 {
+		return false, err
 	}
 	entries, err := j.tree.ReadDir(j.dir)
 	if errors.Is(err, fs.ErrNotExist) {

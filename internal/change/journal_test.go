@@ -133,7 +133,7 @@ func TestJournalThatCannotBeUnderstoodIsRefused(t *testing.T) {
 func wantRefused[E error](t *testing.T, j *change.Journal) {
 	t.Helper()
 	_, listErr := j.Entries(t.Context())
-	_, planErr := j.UndoPlan(t.Context(), hostA)
+	_, planErr := j.UndoPlan(t.Context(), hostA, false)
 	_, undoErr := j.Undo(t.Context(), hostA, true)
 	_, recoverErr := j.Recover(t.Context())
 	for verb, err := range map[string]error{

@@ -40,7 +40,7 @@ func perform(ctx context.Context, verb, root string) error {
 		return err
 	}
 	defer tree.Close() //nolint:errcheck // only a handle on a folder
-	j := change.OpenJournal(tree, journalAt)
+	j := change.OpenJournal(tree, journalAt, nil)
 	switch verb {
 	case "apply":
 		return j.Apply(ctx, subject(hostA), planA(), nil)

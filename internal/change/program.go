@@ -1,6 +1,7 @@
 package change
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,7 +85,8 @@ type Program struct {
 	Path           string   // absolute
 	Args           []string // without the program's own name
 	Env            []string // KEY=VALUE, besides PATH and who the user is
-	User           *User    // nil: who runs us
+	User           *User    // nil: who runs us; another user's has no terminal
+	Dir            string   // where it runs; "": the root folder
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Grace          time.Duration // between asking it to end and ending it
@@ -99,7 +101,7 @@ func Run(ctx context.Context, p Program) (code int, err error) {
 	}
 	cmd := exec.CommandContext(ctx, p.Path, p.Args...) //nolint:gosec // absolute, and argv is a list
 	cmd.Env = append([]string{cleanPath}, p.Env...)
-	cmd.Dir = string(filepath.Separator)
+	cmd.Dir = cmp.Or(p.Dir, string(filepath.Separator))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.Stdin, p.Stdout, p.Stderr
 	cmd.WaitDelay = p.Grace
 	cmd.Cancel = func() error { return askToEnd(cmd.Process) }

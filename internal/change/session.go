@@ -33,8 +33,12 @@ func (j *Journal) begin(ctx context.Context) (*session, error) {
 	if s.state, err = j.load(); err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
+	noted, err := j.noted()
+	if err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
 	if len(s.state.Folders) == 0 {
-		s.state.Folders = made
+		s.state.Folders = append(noted, slices.DeleteFunc(made, func(f string) bool { return slices.Contains(noted, f) })...)
 	}
 	return s, nil
 }
@@ -42,7 +46,14 @@ func (j *Journal) begin(ctx context.Context) (*session, error) {
 func (j *Journal) acquire(ctx context.Context) (made []string, lock *atomicfile.HeldLock, err error) {
 	const tries = 100
 	for try := 1; ; try++ {
-		above, err := j.tree.MkdirAll(filepath.Dir(j.dir), newDirMode)
+		var above []string
+		missing, err := j.tree.Missing(filepath.Dir(j.dir))
+		if err == nil {
+			err = j.note(ctx, missing)
+		}
+		if err == nil {
+			above, err = j.tree.MkdirAll(filepath.Dir(j.dir), newDirMode)
+		}
 		made = append(made, above...)
 		if err == nil {
 			var own []string
@@ -57,7 +68,7 @@ func (j *Journal) acquire(ctx context.Context) (made []string, lock *atomicfile.
 			continue
 		}
 		if err != nil {
-			return nil, nil, errors.Join(err, j.removeFolders(made))
+			return nil, nil, errors.Join(err, j.removeFolders(made), j.dropNotes())
 		}
 		return made, lock, nil
 	}
@@ -81,7 +92,10 @@ func (s *session) save() error {
 	if err != nil {
 		return err
 	}
-	return s.tree.Write(s.path(journalName), append(data, '\n'), journalMode)
+	if err := s.tree.Write(s.path(journalName), append(data, '\n'), journalMode); err != nil {
+		return err
+	}
+	return s.dropNotes()
 }
 
 // end drops what nothing refers to any more, and the lock. A journal without
@@ -93,18 +107,21 @@ func (s *session) end() error {
 	if len(s.state.Entries) > 0 || s.state.Open != nil {
 		return s.lock.Unlock()
 	}
-	err := errors.Join(s.tree.RemoveDir(s.path(backupName)), s.tree.Remove(s.path(journalName)))
+	folders := s.state.Folders
+	if !slices.Contains(folders, s.dir) {
+		folders = append(slices.Clone(folders), s.dir)
+	}
+	err := s.note(context.Background(), folders[:len(folders)-1])
+	if err == nil {
+		err = errors.Join(s.tree.RemoveDir(s.path(backupName)), s.tree.Remove(s.path(journalName)))
+	}
 	if err != nil {
 		return errors.Join(err, s.lock.Unlock())
 	}
 	if err := s.lock.Remove(); err != nil {
 		return err
 	}
-	folders := s.state.Folders
-	if !slices.Contains(folders, s.dir) {
-		folders = append(slices.Clone(folders), s.dir)
-	}
-	return s.removeFolders(folders)
+	return errors.Join(s.removeFolders(folders), s.dropNotes())
 }
 
 func (s *session) clean() error {

@@ -20,9 +20,9 @@ type Undo struct {
 	Changed []string // files that somebody changed since: left alone unless forced
 }
 
-// UndoPlan says what [Journal.Undo] without force would do. It only reads, and
+// UndoPlan says what [Journal.Undo] would do. It only reads, and
 // is empty when nothing is recorded for the host. Errors are those of [Journal.Entries].
-func (j *Journal) UndoPlan(ctx context.Context, host string) (Undo, error) {
+func (j *Journal) UndoPlan(ctx context.Context, host string, force bool) (Undo, error) {
 	u := Undo{Host: host}
 	if err := ctx.Err(); err != nil {
 		return u, err
@@ -39,7 +39,7 @@ func (j *Journal) UndoPlan(ctx context.Context, host string) (Undo, error) {
 		}
 	}
 	if i := c.entry(host); i >= 0 {
-		err = u.plan(j.tree, c.Entries[i].Records, false)
+		err = u.plan(j.tree, c.Entries[i].Records, force)
 	}
 	return u, err
 }

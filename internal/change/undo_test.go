@@ -100,7 +100,7 @@ func TestUndoOfWhatSomebodyTookBackByHandForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"forget " + hostA}
-	if u, err := j.UndoPlan(t.Context(), hostA); err != nil || !slices.Equal(u.Lines, want) {
+	if u, err := j.UndoPlan(t.Context(), hostA, false); err != nil || !slices.Equal(u.Lines, want) {
 		t.Errorf("%+v, %v", u, err)
 	}
 	if u := undo(t, j, hostA, false); !slices.Equal(u.Lines, want) {
@@ -158,7 +158,7 @@ func TestUndoOfEverythingIsAsBefore(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer tree.Close() //nolint:errcheck // only a handle on a folder
-		j := change.OpenJournal(tree, journalAt)
+		j := change.OpenJournal(tree, journalAt, nil)
 		before := look(t, root)
 		for i, host := range hosts {
 			var p change.Plan

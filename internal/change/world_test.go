@@ -176,7 +176,7 @@ func open(t *testing.T, root string) (*atomicfile.Tree, *change.Journal) {
 			t.Error(err)
 		}
 	})
-	return tree, change.OpenJournal(tree, journalAt)
+	return tree, change.OpenJournal(tree, journalAt, nil)
 }
 
 func apply(t *testing.T, j *change.Journal, host string, p change.Plan) {

@@ -81,6 +81,14 @@ func Open(host string, o Options) (*Engine, error) {
 	return e, nil
 }
 
+// withoutUser is an address as it may be shown: a password may stand before the host.
+func withoutUser(host string) string {
+	if at := strings.LastIndexByte(host, '@'); at >= 0 && strings.HasPrefix(host, "tcp://") {
+		return "..." + host[at:]
+	}
+	return host
+}
+
 // refused says why a host is none that can be reached, "" if it can.
 func refused(host string) (why string) {
 	scheme, rest, ok := strings.Cut(host, "://")
@@ -89,6 +97,8 @@ func refused(host string) (why string) {
 		return "not a DOCKER_HOST value such as unix:///var/run/docker.sock or tcp://192.0.2.1:2376"
 	case scheme == "ssh":
 		return "engines behind ssh are not supported; forward the socket with ssh -L and set DOCKER_HOST to it"
+	case scheme == "tcp" && strings.Contains(rest, "@"):
+		return "its address has a user name in it"
 	case scheme == "npipe" && !strings.HasPrefix(DefaultHost, "npipe://"):
 		return "named pipes exist on Windows only"
 	case scheme != "unix" && scheme != "tcp" && scheme != "npipe":
@@ -136,7 +146,7 @@ func (e *Engine) ping(ctx context.Context, limit time.Duration) (Info, error) {
 }
 
 func (e *Engine) unavailable(why string, err error) *UnavailableError {
-	return &UnavailableError{Host: e.host, Why: why, Err: err}
+	return &UnavailableError{Host: withoutUser(e.host), Why: why, Err: err}
 }
 
 // failure gives an error of a call to the engine one of this package's types

@@ -40,6 +40,9 @@ func ParseImage(s string) (Image, error) {
 	if withoutUser(s, false) != s {
 		return fail("leave out the user name")
 	}
+	if loneHost(s) {
+		return fail("this is the address of a registry: name a repository in it, as in HOST/PROJECT/REPO")
+	}
 	named, err := reference.ParseNormalizedNamed(lowerHost(s))
 	if err != nil {
 		return fail(whyNot(err))
@@ -92,6 +95,16 @@ func lowerHost(s string) string {
 // host in docker's grammar, and not Docker Hub's.
 func standsForHost(first string) bool {
 	return strings.ContainsAny(first, ".:") || first == "localhost"
+}
+
+// loneHost says whether s is a host without a repository. Docker's grammar takes
+// it for an image of Docker Hub, which would be told the name of a private registry.
+func loneHost(s string) bool {
+	if strings.ContainsAny(s, "/@") {
+		return false
+	}
+	name, _, _ := strings.Cut(s, ":")
+	return strings.Contains(name, ".") || strings.EqualFold(name, "localhost") || strings.HasPrefix(s, "[")
 }
 
 // Name is HOST/REPOSITORY.

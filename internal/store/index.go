@@ -142,6 +142,13 @@ func (s *Store) change(ctx context.Context, edit func(*v1.IndexManifest) error) 
 			err = unlocking
 		}
 	}()
+	// Whoever writes here holds the lock: what else is under way was killed.
+	if _, err := atomicfile.Machine().Sweep(s.dir); err != nil {
+		return err
+	}
+	if err := s.mark(); err != nil {
+		return err
+	}
 	mode := fs.FileMode(0) // that of the file
 	index, err := s.readIndex(ctx)
 	if errors.Is(err, fs.ErrNotExist) {

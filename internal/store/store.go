@@ -77,26 +77,49 @@ type LayoutError struct {
 
 func (e *LayoutError) Error() string { return fmt.Sprintf("%q is no OCI layout: %s", e.Dir, e.Why) }
 
-// check looks at the folder before anything in it is read or written.
+// check looks at the folders before anything in them is read or written. Root
+// writes into none that somebody else owns, can change or leads elsewhere: what
+// is written there are bytes that a registry chose.
 func (s *Store) check() error {
 	if s.err != nil || s.euid != 0 {
 		return s.err
 	}
-	info, err := os.Lstat(s.dir)
+	dirs := []string{s.dir, filepath.Join(s.dir, ingestFolder), filepath.Join(s.dir, blobsFolder)}
+	algorithms, err := os.ReadDir(dirs[2])
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, a := range algorithms {
+		dirs = append(dirs, filepath.Join(dirs[2], a.Name()))
+	}
+	for _, dir := range dirs {
+		if err := s.own(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// own says whether a folder, if it is there, is root's alone.
+func (s *Store) own(dir string) error {
+	info, err := os.Lstat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
 		return err
 	case info.Mode()&fs.ModeSymlink != 0:
-		return &UnsafeError{Dir: s.dir, Why: "it is a symbolic link"}
+		return &UnsafeError{Dir: dir, Why: "it is a symbolic link"}
 	case info.Mode().Perm()&0o022 != 0:
-		return &UnsafeError{Dir: s.dir, Why: "others may write to it"}
+		return &UnsafeError{Dir: dir, Why: "others may write to it"}
+	}
+	if owner, ok := atomicfile.OwnerOf(info); ok && owner.UID != s.euid {
+		return &UnsafeError{Dir: dir, Why: "it belongs to another user"}
 	}
 	return nil
 }
 
-// prepare makes the folders and files that every layout has.
+// prepare makes the folders that every layout has.
 func (s *Store) prepare() error {
 	if err := s.check(); err != nil {
 		return err
@@ -108,11 +131,17 @@ func (s *Store) prepare() error {
 	if err := s.check(); err != nil { // somebody may have been faster
 		return err
 	}
+	_, err := s.checkVersion()
+	return err
+}
+
+// mark makes the file that says that this is a layout. The caller holds the lock.
+func (s *Store) mark() error {
 	has, err := s.checkVersion()
 	if err != nil || has {
 		return err
 	}
-	return tree.Write(filepath.Join(s.dir, layoutFile), []byte(`{"imageLayoutVersion":"`+layoutVersion+`"}`), fileMode)
+	return atomicfile.Machine().Write(filepath.Join(s.dir, layoutFile), []byte(`{"imageLayoutVersion":"`+layoutVersion+`"}`), fileMode)
 }
 
 // checkVersion says whether there is a file that says that this is a layout,

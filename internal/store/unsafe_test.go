@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +36,30 @@ func TestRootRefusesFoldersOfOthers(t *testing.T) {
 			}
 			return link
 		},
+		"a link inside": func(t *testing.T, dir string) string {
+			t.Helper()
+			if err := os.Symlink(t.TempDir(), filepath.Join(dir, "ingest")); err != nil {
+				t.Fatal(err)
+			}
+			return dir
+		},
+		"a link among the blobs": func(t *testing.T, dir string) string {
+			t.Helper()
+			if err := errors.Join(os.Mkdir(filepath.Join(dir, "blobs"), 0o755), os.Symlink(t.TempDir(), filepath.Join(dir, "blobs", "sha256"))); err != nil {
+				t.Fatal(err)
+			}
+			return dir
+		},
+		"somebody else's folder inside": func(t *testing.T, dir string) string {
+			t.Helper()
+			if os.Geteuid() != 0 {
+				return chmod(t, dir, 0o777) // only root can give a folder away
+			}
+			if err := errors.Join(os.Mkdir(filepath.Join(dir, "ingest"), 0o755), os.Chown(filepath.Join(dir, "ingest"), 4242, 4242)); err != nil {
+				t.Fatal(err)
+			}
+			return dir
+		},
 		"dangling link": func(t *testing.T, dir string) string {
 			t.Helper()
 			link := filepath.Join(t.TempDir(), "link")
@@ -58,6 +83,12 @@ func TestRootRefusesFoldersOfOthers(t *testing.T) {
 				if _, unsafe := errors.AsType[*UnsafeError](err); !unsafe {
 					t.Errorf("%s: %v", verb, err)
 				}
+			}
+			if _, err := os.Stat(filepath.Join(real, "index.json")); err == nil {
+				t.Error("an index was made")
+			}
+			if strings.Contains(name, "inside") || strings.Contains(name, "among") {
+				return // nobody else has to get along with these
 			}
 			if left, err := os.ReadDir(real); err != nil || len(left) != 0 {
 				t.Errorf("made %v, %v", left, err)

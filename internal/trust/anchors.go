@@ -194,6 +194,16 @@ func MachinePaths(m machine.Machine, h ref.Host) []string {
 	return paths
 }
 
+// MayWrite says whether path is a file that [Plan] can ever have written for h
+// on this machine, whatever tools are found now.
+func MayWrite(m machine.Machine, h ref.Host, path string) bool {
+	dirs := dockerFolders(m, h)
+	if own := ownFolder(m, h); own != "" {
+		dirs = append(dirs, own)
+	}
+	return !h.IsZero() && slices.ContainsFunc(dirs, func(dir string) bool { return m.Join(dir, caFile) == path })
+}
+
 // InMachine says whether there may be something of vicr's to take back for h at
 // machine level, as far as any user can see: vicr has a journal there, which
 // only root reads, and one of the files is there.

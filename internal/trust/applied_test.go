@@ -25,7 +25,7 @@ func TestSecondPlanHasNothingLeftToDo(t *testing.T) {
 	defer tree.Close() //nolint:errcheck // only a handle on a folder
 	m := machine.Look(machine.Options{GOOS: "linux", Root: root})
 	h := host(t, "registry.corp")
-	journal := change.OpenJournal(tree, m.Dirs.MachineState)
+	journal := change.OpenJournal(tree, m.Dirs.MachineState, nil)
 	for _, ca := range []*testkit.Cert{testkit.NewCA(t), testkit.NewCA(t)} {
 		r := trust.Request{Host: h, Anchor: pki.Anchor{Cert: ca.Certificate}, Tools: []trust.Tool{trust.ToolDocker}}
 		p := plan(t, m, r)
