@@ -22,7 +22,7 @@ e2e: ## real engines and registries; needs root and what it names
 
 faults: ## kill at every numbered crash point; FAULTS=full also all pairs of kills
 	go test -tags crashpoints -count=1 -timeout 10m -run '^TestCrash' ./internal/store ./internal/change
-	go test -tags faults -count=1 -timeout 10m -run '^TestCrash' ./cmd
+	go test -tags faults -count=1 -timeout 90m -run '^TestCrash' ./cmd
 
 lint:
 	$(GOLANGCI_LINT) run
