@@ -146,6 +146,38 @@ func TestRealSudoTheHomeIsTheUsers(t *testing.T) {
 	}
 }
 
+// What the user has recorded counts, whatever root has.
+func TestRealSudoDoesNotReplaceTheUsersCA(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice := w.addUser(t)
+	other := testkit.NewCA(t)
+	file := w.write(t, "other.crt", other.PEM())
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.must(t, alice.as(w.vicr, "trust", registryHost, "--for", "vicr", "--offline", "--ca-file", file,
+		"--fingerprint", pki.SHA256(other.Certificate).String())...)
+	own := filepath.Join(alice.home, ".config", "vicr", "certs.d", testkit.RigAddress+"_5443_", "ca.crt")
+	before, err := os.ReadFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	etc := w.TreeHash(t, "/etc")
+	for _, home := range []string{"/root", alice.home} {
+		r := w.Run(t, "", "env", "SUDO_UID="+alice.uid, "HOME="+home, w.vicr, "trust", registryHost, "--accept-new")
+		if r.Code != 3 {
+			t.Errorf("HOME=%s: exit %d, want 3", home, r.Code)
+		}
+	}
+	if now, err := os.ReadFile(own); err != nil || !bytes.Equal(now, before) {
+		t.Errorf("the recorded CA was replaced: %v", err)
+	}
+	if w.TreeHash(t, "/etc") != etc {
+		t.Error("/etc was changed")
+	}
+}
+
 // atTerminal runs a command at a terminal and answers its questions.
 func (w *world) atTerminal(t *testing.T, command string, answers ...string) (screen string, code int) {
 	t.Helper()

@@ -73,6 +73,9 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 		if o.hosts, err = recordedHosts(ctx, mine); err != nil {
 			return err
 		}
+		if len(o.hosts) == 0 {
+			a.note("nothing is recorded here")
+		}
 	}
 	err = a.recover(ctx, mine, o.dryRun)
 	if err == nil {

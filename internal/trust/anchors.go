@@ -119,25 +119,6 @@ func readCA(m machine.Machine, path string) file {
 	return f
 }
 
-// Recorded is what vicr itself trusts for h, out of its own folder; nil if
-// nothing. The error says which file cannot be read; what could be is returned.
-func Recorded(m machine.Machine, h ref.Host) ([]*x509.Certificate, error) {
-	dir := ownFolder(m, h)
-	if h.IsZero() || dir == "" {
-		return nil, nil
-	}
-	var certs []*x509.Certificate
-	var errs error
-	for _, f := range caFiles(m, dir) {
-		if f.err != nil {
-			errs = errors.Join(errs, fmt.Errorf("%q: %w", f.path, reason(f.err)))
-			continue
-		}
-		certs = append(certs, f.certs...)
-	}
-	return certs, errs
-}
-
 // A Record is the CA file that a tool has for a registry.
 type Record struct {
 	Tool  Tool

@@ -45,3 +45,22 @@ func TestSecondPlanHasNothingLeftToDo(t *testing.T) {
 		}
 	}
 }
+
+func TestMayWriteIsWhatPlanWrites(t *testing.T) {
+	t.Parallel()
+	m, h := look(machine.Options{}), host(t, "registry.corp")
+	p := plan(t, m, trust.Request{Host: h, Anchor: pki.Anchor{Cert: certificate(t, "ca.crt")}})
+	for _, s := range append(p.User, p.Machine...) {
+		if !trust.MayWrite(m, h, s.Path) {
+			t.Errorf("%s is planned and may not be written", s.Path)
+		}
+		if trust.MayWrite(m, host(t, "other.corp"), s.Path) {
+			t.Errorf("%s may be written for another host", s.Path)
+		}
+	}
+	for _, path := range []string{"/etc/shadow", "/etc/docker/daemon.json", "/etc/docker/certs.d/registry.corp/other.crt", ""} {
+		if trust.MayWrite(m, h, path) {
+			t.Errorf("%q may be written", path)
+		}
+	}
+}
