@@ -87,6 +87,20 @@ func (w *world) asRoot(t *testing.T, stderr string) {
 	w.must(t, "sh", "-c", line)
 }
 
+func TestRealEngineThatIsNotForYou(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice := w.addUser(t)
+	host := w.Dockerd(t)
+	if err := os.Chmod(strings.TrimPrefix(host, "unix://"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := w.Run(t, "", alice.as("env", "DOCKER_HOST="+host, w.vicr, "pull", registryHost+"/library/app:1")...)
+	if r.Code != 1 || !strings.Contains(r.Stderr, "usermod -aG docker") || !strings.Contains(r.Stderr, "--to store") {
+		t.Errorf("exit %d, want 1 and what to do", r.Code)
+	}
+}
+
 // Without a copy of the CA at hand the line asks the registry again.
 func TestRealUserWithoutAFileGetsALineThatWorks(t *testing.T) {
 	t.Parallel()

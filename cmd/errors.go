@@ -178,8 +178,8 @@ var rules = []rule{
 		try: "check the address and the network: curl -v https://HOST/v2/",
 	},
 	{
-		code: codeFailed, when: "the Docker engine is configured and does not answer", match: func(err error) bool { return is[*engine.UnavailableError](err) || errors.Is(err, engine.ErrNoEngine) },
-		try: "start the engine, or check DOCKER_HOST, or leave it aside with --to store, --from store or --in store",
+		code: codeFailed, when: "the Docker engine is there or configured and does not answer",
+		match: func(err error) bool { return is[*engine.UnavailableError](err) || errors.Is(err, engine.ErrNoEngine) }, hints: engineHints,
 	},
 	{code: codeFailed, when: "the Docker engine refused an image, or gave one that cannot be read", match: any3[*engine.LoadError, *engine.SaveError, *engine.ResponseError]},
 	{code: codeFailed, when: "the docker context in use cannot be read", match: is[*engine.ContextError], try: "docker context ls"},

@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -125,4 +126,12 @@ func partlyHints(err error, _ string) []string {
 		return nil
 	}
 	return []string{p.hint}
+}
+
+func engineHints(err error, _ string) []string {
+	aside := "leave the engine aside with --to store, --from store or --in store"
+	if errors.Is(err, fs.ErrPermission) {
+		return []string{"sudo usermod -aG docker $USER, and log in again, lets you use it", aside}
+	}
+	return []string{"start the engine, or check DOCKER_HOST", aside}
 }

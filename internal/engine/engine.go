@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -137,12 +138,28 @@ func (e *Engine) ping(ctx context.Context, limit time.Duration) (Info, error) {
 		return Info{}, e.unavailable(fmt.Sprintf("silent for %s", limit), err)
 	case errors.Is(err, fs.ErrNotExist) && !e.o.Configured:
 		return Info{}, ErrNoEngine
+	case err != nil && e.forbidden(short):
+		return Info{}, e.unavailable("you may not use its socket", fs.ErrPermission)
 	case err != nil:
 		return Info{}, e.unavailable(plain(err), err)
 	case res.APIVersion == "":
 		return Info{}, e.unavailable("what answers there does not speak the Docker API", nil)
 	}
 	return Info{APIVersion: res.APIVersion, OS: res.OSType}, nil
+}
+
+// forbidden says whether the socket is there and not for us: the client's error
+// does not wrap that.
+func (e *Engine) forbidden(ctx context.Context) bool {
+	path, ok := strings.CutPrefix(e.host, "unix://")
+	if !ok {
+		return false
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = c.Close()
+	}
+	return errors.Is(err, fs.ErrPermission)
 }
 
 func (e *Engine) unavailable(why string, err error) *UnavailableError {
