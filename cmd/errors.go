@@ -257,6 +257,9 @@ func exitCode(err error) int {
 
 // fail prints an error and what to type next.
 func (a *app) fail(err error) {
+	if is[*delegatedError](err) {
+		return // said already, by the one that ran with other rights
+	}
 	r := ruleFor(err)
 	a.say("vicr: "+a.paint(color.FgRed, "error:")+" %s", words(err))
 	for _, h := range r.hintsFor(err) {
