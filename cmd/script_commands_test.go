@@ -32,10 +32,12 @@ import (
 // scriptCommands are the words that scripts have beside those of testscript.
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"sandbox": startSandbox,
-		"hostile": startHostile,
-		"exits":   exits,
-		"unlike":  unlike,
+		"sandbox":  startSandbox,
+		"hostile":  startHostile,
+		"exits":    exits,
+		"unlike":   unlike,
+		"peer":     startPeer,
+		"fromfile": fromFile,
 	}
 }
 
