@@ -36,7 +36,7 @@ func (a *app) findAnchor(ctx context.Context, h ref.Host, o trustOptions) (found
 			return found{}, err
 		}
 		if r.Verdict == probe.Public && o.caFile == "" {
-			return found{public: true}, pki.CheckChain(r.Chain, o.fingerprint)
+			return found{public: true}, a.checkPublic(r.Chain, o.fingerprint)
 		}
 		req.Chain = r.Chain
 		if o.caFile == "" {
@@ -47,6 +47,15 @@ func (a *app) findAnchor(ctx context.Context, h ref.Host, o trustOptions) (found
 	}
 	anchor, err := pki.Choose(req)
 	return found{anchor: anchor}, err
+}
+
+// checkPublic holds a fingerprint, if one was given, against what the system trusts.
+func (a *app) checkPublic(chain []*x509.Certificate, want pki.Fingerprint) error {
+	system, err := trust.System()
+	if err != nil {
+		return err
+	}
+	return pki.CheckChain(chain, system, a.env.Now(), want)
 }
 
 // look asks the host what it shows, and refuses what no CA could mend.

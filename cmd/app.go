@@ -174,7 +174,7 @@ func (a *app) result(v any, text func(io.Writer) error) error {
 }
 
 // checkFormat finds out before anything is done whether --format fits the
-// result, of which v is the zero one.
+// result, of which v is an example.
 func (a *app) checkFormat(v any) error {
 	if a.flags.format == "table" || a.flags.format == "json" {
 		return nil

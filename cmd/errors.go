@@ -185,6 +185,7 @@ var rules = []rule{
 	{code: codeFailed, when: "the docker context in use cannot be read", match: is[*engine.ContextError], try: "docker context ls"},
 	{code: codeFailed, when: "another vicr or docker holds a lock", match: is[*atomicfile.LockedError], try: "wait for it to end, then run this again"},
 	{code: codeRefused, when: "a journal or a store could have been written by somebody else", match: either[*change.UnsafeError, *store.UnsafeError]},
+	{code: codeRefused, when: "a link below --root leads out of it", match: is[*treeError]},
 	{code: codeFailed, when: "a folder is no OCI layout", match: is[*store.LayoutError]},
 	{code: codeFailed, when: "a credential helper failed", match: is[*auth.HelperError]},
 	{

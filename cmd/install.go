@@ -59,6 +59,9 @@ func (j *journals) pending(p trust.Planned) (todo, error) {
 		return todo{}, err
 	}
 	mach, err := p.Machine.Pending(j.machineTree)
+	if err != nil && j.machineTree != j.userTree {
+		err = &treeError{err}
+	}
 	t := todo{user: user, machine: mach}
 	for _, r := range p.Replaces {
 		t.replaces = append(t.replaces, r.Path)
@@ -68,6 +71,16 @@ func (j *journals) pending(p trust.Planned) (todo, error) {
 	}
 	return t, err
 }
+
+// A treeError says that a file below --root cannot be used: a link leads out of
+// the tree, or something else stands there.
+type treeError struct{ err error }
+
+func (e *treeError) Error() string {
+	return "below --root: " + plainPath(e.err) + "; nothing outside of it is read or written"
+}
+
+func (e *treeError) Unwrap() error { return e.err }
 
 // installation is one run of trust for one registry, agreed to.
 type installation struct {

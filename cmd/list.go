@@ -41,7 +41,7 @@ func newList(a *app) *cobra.Command {
 }
 
 func runList(ctx context.Context, a *app, o listOptions) error {
-	if err := a.checkFormat(listResult{}); err != nil {
+	if err := a.checkFormat(listResult{Repository: "h/p/r", Tags: []string{"t"}}); err != nil {
 		return err
 	}
 	r, err := a.road(ctx, o.image.Host, o.tls)

@@ -74,7 +74,7 @@ func (refused) String() string   { return "" }
 func (refused) Type() string     { return "" }
 
 func runLogin(ctx context.Context, a *app, o loginOptions) error {
-	if err := a.checkFormat(loginResult{}); err != nil {
+	if err := a.checkFormat(loginResult{Host: "h", Username: "u", Kept: "config.json"}); err != nil {
 		return err
 	}
 	if o.allowClear && !o.tls.plainHTTP && !o.tls.skipVerify {

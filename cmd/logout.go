@@ -43,7 +43,7 @@ func newLogout(a *app) *cobra.Command {
 }
 
 func runLogout(ctx context.Context, a *app, o logoutOptions) error {
-	if err := a.checkFormat(logoutResult{}); err != nil {
+	if err := a.checkFormat(logoutResult{Host: "h", Erased: true}); err != nil {
 		return err
 	}
 	kept := a.credentials()

@@ -20,6 +20,9 @@ type pullOptions struct {
 	tls          tlsFlags
 }
 
+// exampleDigest stands in a result to try --format on.
+const exampleDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
 // A movedResult is what pull and push say of one image.
 type movedResult struct {
 	Image    string // the full name
@@ -120,7 +123,7 @@ func checkMove(a *app, jobs int) error {
 	if jobs < 1 {
 		return usagef("--jobs %d: not a number from 1 on", jobs)
 	}
-	return a.checkFormat(movedResult{})
+	return a.checkFormat(movedResult{Image: "h/p/r:t", Digest: exampleDigest, Manifest: exampleDigest, Place: "store", Bytes: 1, Reused: 1})
 }
 
 func parsePlatform(s string) (*v1.Platform, error) {

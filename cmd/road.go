@@ -214,7 +214,7 @@ func (a *app) home() string {
 // needHome fails where nothing says whose settings are meant.
 func (a *app) needHome() error {
 	if a.home() == "" {
-		return &usageError{text: "neither HOME nor the system's list of users says where your home is", hint: "HOME=/root vicr ..."}
+		return &usageError{text: "neither HOME nor the system's list of users says where your home is", hint: "say where it is, as in HOME=/home/me vicr ..."}
 	}
 	return nil
 }

@@ -40,12 +40,27 @@ func newRoot(a *app) *cobra.Command {
 	root.SetErr(a.env.Stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(
 		newTrust(a), newUntrust(a), newLogin(a), newLogout(a),
 		newPull(a), newPush(a), newTag(a), newList(a),
 		newSandbox(a), newVersion(a), newCompletion(a),
 	)
 	return root
+}
+
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the words and flags of a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("unknown command %q", strings.Join(args, " "))
+			}
+			return c.Help()
+		},
+	}
 }
 
 // flagError has our exit code, and repeats no password.

@@ -47,7 +47,7 @@ own, two users and two images. It ends at Ctrl-C and leaves nothing behind.`,
 }
 
 func runSandbox(ctx context.Context, a *app, o sandboxOptions) error {
-	if err := a.checkFormat(sandboxResult{}); err != nil {
+	if err := a.checkFormat(sandboxResult{Host: "h", Fingerprint: exampleDigest, Image: "h/p/r:t", Users: []sandboxUser{{"admin", "secret"}, {"dev", "secret"}}}); err != nil {
 		return err
 	}
 	if o.port < 0 || o.port > 65535 {
@@ -80,9 +80,9 @@ func runSandbox(ctx context.Context, a *app, o sandboxOptions) error {
 // text is what a person pastes into another terminal.
 func (r sandboxResult) text(w io.Writer) error {
 	trust := "vicr trust --for vicr " + r.Host + " --fingerprint " + r.Fingerprint
-	flag := ""
+	flag, login, untrust := "", "", "\n  vicr untrust "+r.Host
 	if r.Fingerprint == "" {
-		trust, flag = "# plain HTTP: no CA to trust", " --plain-http"
+		trust, flag, login, untrust = "# plain HTTP: no CA to trust", " --plain-http", " --allow-insecure-credentials", ""
 	}
 	_, err := fmt.Fprintf(w, `a registry for trying things out is at %[1]s
 users: %[2]s
@@ -90,14 +90,13 @@ users: %[2]s
 in another terminal:
 
   %[3]s
-  vicr login%[4]s %[1]s -u dev
+  vicr login%[4]s%[5]s %[1]s -u dev
   vicr pull%[4]s --to store %[1]s/library/ubuntu:14.04
   vicr tag --in store %[1]s/library/ubuntu:14.04 %[1]s/demo/ubuntu:14.04
-  vicr push%[4]s --from store %[1]s/demo/ubuntu:14.04
-  vicr untrust %[1]s
+  vicr push%[4]s --from store %[1]s/demo/ubuntu:14.04%[6]s
 
 Ctrl-C ends it and leaves nothing
-`, r.Host, r.users(), trust, flag)
+`, r.Host, r.users(), trust, flag, login, untrust)
 	return err
 }
 

@@ -39,6 +39,25 @@ func (a *app) showAnchor(h ref.Host, anchor pki.Anchor) {
 	}
 }
 
+// showConflict warns of another CA that is recorded for h, by any tool.
+func (a *app) showConflict(h ref.Host, anchor pki.Anchor, m machine.Machine, p trust.Planned) (bool, error) {
+	for _, r := range p.Replaces {
+		a.warn("%s holds another CA now", r.Path)
+		for _, c := range r.Was {
+			a.say("  sha256   %s", pki.SHA256(c).Colons())
+		}
+	}
+	recorded, err := trust.RecordedAnchor(m, h)
+	if err != nil || len(p.Replaces) > 0 {
+		return len(p.Replaces) > 0, err
+	}
+	if recorded.IsZero() || recorded.Holds(anchor.Cert) {
+		return false, nil
+	}
+	a.warn("%s holds another CA", recorded.Path)
+	return true, nil
+}
+
 // todo is what of a plan is not yet so.
 type todo struct {
 	user, machine change.Plan

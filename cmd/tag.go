@@ -41,7 +41,7 @@ func newTag(a *app) *cobra.Command {
 }
 
 func runTag(ctx context.Context, a *app, o tagOptions) error {
-	if err := a.checkFormat(tagResult{}); err != nil {
+	if err := a.checkFormat(tagResult{Source: "h/p/r:t", Names: []string{"h/p/r:u"}, Place: "store"}); err != nil {
 		return err
 	}
 	in, err := ref.ParsePlace(o.in)

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/change"
-	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/trust"
@@ -89,7 +88,7 @@ func (o trustOptions) check() error {
 }
 
 func runTrust(ctx context.Context, a *app, o trustOptions) error {
-	if err := a.checkFormat(trustResult{}); err != nil {
+	if err := a.checkFormat(trustResult{Host: "h", Fingerprint: exampleDigest, Tools: []string{"vicr"}, Changes: []string{"write"}, Proofs: []string{"proven"}}); err != nil {
 		return err
 	}
 	if err := o.check(); err != nil {
@@ -107,7 +106,7 @@ func trustOne(ctx context.Context, a *app, h ref.Host, o trustOptions) error {
 	if err != nil {
 		return err
 	}
-	res := trustResult{Host: h.String(), DryRun: o.dryRun}
+	res := trustResult{Host: h.String(), Tools: []string{}, Changes: []string{}, Proofs: []string{}, DryRun: o.dryRun}
 	if f.public {
 		res.Public = true
 		return a.result(res, line("%s is publicly trusted: nothing to change", h))
@@ -138,12 +137,16 @@ func trustOne(ctx context.Context, a *app, h ref.Host, o trustOptions) error {
 	res.Changes = todo.lines()
 	a.showAnchor(h, f.anchor)
 	a.showPlan(planned, todo)
+	conflict, err := a.showConflict(h, f.anchor, m, planned)
+	if err != nil {
+		return err
+	}
 	if o.dryRun {
 		return a.result(res, todo.text)
 	}
 	how := ""
 	if len(res.Changes) > 0 {
-		if how, err = a.consent(ctx, h, f.anchor, m, planned, o); err != nil {
+		if how, err = a.consent(ctx, h, f.anchor, conflict, o); err != nil {
 			return err
 		}
 		if err := j.unchanged(m, h, f.anchor, tools, todo); err != nil {
@@ -151,12 +154,13 @@ func trustOne(ctx context.Context, a *app, h ref.Host, o trustOptions) error {
 		}
 	}
 	subject := change.Subject{Host: h.Canonical().String(), Fingerprint: res.Fingerprint, How: how, NotAfter: f.anchor.Cert.NotAfter}
-	res.Proofs, err = a.install(ctx, installation{
+	proofs, err := a.install(ctx, installation{
 		host: h, anchor: f.anchor, subject: subject, machine: m, journal: j, planned: planned, todo: todo, o: o,
 	})
 	if err != nil {
 		return err
 	}
+	res.Proofs = append(res.Proofs, proofs...)
 	return a.result(res, res.text)
 }
 
@@ -169,21 +173,8 @@ func (r trustResult) text(w io.Writer) error {
 }
 
 // consent finds out whether the user agrees to the CA and to the plan, and how.
-func (a *app) consent(ctx context.Context, h ref.Host, anchor pki.Anchor, m machine.Machine, p trust.Planned, o trustOptions) (how string, err error) {
-	recorded, err := trust.RecordedAnchor(m, h)
-	if err != nil {
-		return "", err
-	}
-	changed := len(p.Replaces) > 0 || !recorded.IsZero() && !recorded.Holds(anchor.Cert)
-	if changed && len(p.Replaces) == 0 {
-		a.warn("%s holds another CA", recorded.Path)
-	}
-	for _, r := range p.Replaces {
-		a.warn("%s holds another CA now", r.Path)
-		for _, c := range r.Was {
-			a.say("  sha256   %s", pki.SHA256(c).Colons())
-		}
-	}
+// Changed says that another CA was recorded before.
+func (a *app) consent(ctx context.Context, h ref.Host, anchor pki.Anchor, changed bool, o trustOptions) (how string, err error) {
 	switch {
 	case o.keep && changed:
 		return "", notAgreed(h, anchor, o, changed)

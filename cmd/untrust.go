@@ -59,7 +59,7 @@ the byte. A file that somebody changed since is left alone, unless --force.`,
 }
 
 func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
-	if err := a.checkFormat(untrustResult{}); err != nil {
+	if err := a.checkFormat(untrustResult{Host: "h", Changes: []string{"remove"}, Left: []string{"file"}}); err != nil {
 		return err
 	}
 	m := a.machine(o.root)
@@ -167,7 +167,11 @@ func untrustOne(ctx context.Context, a *app, h ref.Host, m machine.Machine, mine
 	if err := a.result(res, res.text); err != nil || len(res.Left) == 0 {
 		return err
 	}
-	return &partlyError{left: true, hint: "to take them back all the same: vicr " + shellLine([]string{"untrust", h.String(), "--force"})}
+	again := []string{"vicr", "untrust", h.String(), "--force"}
+	if o.root != "" {
+		again = append(again, "--root", o.root)
+	}
+	return &partlyError{left: true, hint: "to take them back all the same: " + shellLine(again)}
 }
 
 func (r untrustResult) text(w io.Writer) error {

@@ -25,6 +25,9 @@ func newVersion(a *app) *cobra.Command {
 		Args:    exactly(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			v := versionResult{Version: version, Revision: revision(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+			if err := a.checkFormat(v); err != nil {
+				return err
+			}
 			return a.result(v, line("vicr %s %s %s", v.Version, v.Platform, v.Go))
 		},
 	}

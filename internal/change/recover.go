@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"slices"
 	"strings"
@@ -84,6 +85,16 @@ func (s *session) incomplete(err error, failed []Record) error {
 	e := &RollbackError{Err: err}
 	for _, r := range failed {
 		path := s.tree.Real(r.Path)
+		if _, gone := s.tree.Stat(r.Path); r.Before == nil && errors.Is(gone, fs.ErrNotExist) {
+			// The file is gone as it should be; folders that were made for it are not.
+			for _, f := range slices.Backward(r.Folders) {
+				if _, err := s.tree.Stat(f); err == nil {
+					e.Left = append(e.Left, s.tree.Real(f))
+					e.Commands = append(e.Commands, "rmdir -- "+quote(s.tree.Real(f)))
+				}
+			}
+			continue
+		}
 		e.Left = append(e.Left, path)
 		if r.Before == nil {
 			e.Commands = append(e.Commands, removeCommand(path))

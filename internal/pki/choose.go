@@ -136,11 +136,11 @@ func (r Request) named() bool {
 }
 
 // CheckChain says whether a wanted fingerprint names the served leaf or one of
-// the CAs whose signatures lead up from it; a certificate that merely stands
-// in the chain does not count. The zero Fingerprint fits always. The error is
-// a [*MismatchError].
-func CheckChain(chain []*x509.Certificate, want Fingerprint) error {
-	if want.IsZero() {
+// the CAs whose signatures lead up from it, the root among roots included,
+// which servers rarely send; a certificate that merely stands in the chain does
+// not count. The zero Fingerprint fits always. The error is a [*MismatchError].
+func CheckChain(chain []*x509.Certificate, roots *x509.CertPool, now time.Time, want Fingerprint) error {
+	if want.IsZero() || slices.ContainsFunc(verified(chain, roots, now), want.Matches) {
 		return nil
 	}
 	e := &MismatchError{Want: want}

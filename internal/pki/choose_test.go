@@ -345,18 +345,18 @@ func TestCheckChainFollowsSignatures(t *testing.T) {
 	leaf := mid.NewLeaf(t, testkit.SANs(host))
 	chain := testkit.Chain(leaf, stranger, mid, root)
 	for _, c := range []*testkit.Cert{leaf, mid, root} {
-		if err := pki.CheckChain(chain, pki.SHA256(c.Certificate)); err != nil {
+		if err := pki.CheckChain(chain, nil, time.Now(), pki.SHA256(c.Certificate)); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := pki.CheckChain(chain, pki.Fingerprint{}); err != nil {
+	if err := pki.CheckChain(chain, nil, time.Now(), pki.Fingerprint{}); err != nil {
 		t.Error(err)
 	}
 	for name, chain := range map[string][]*x509.Certificate{
 		"stranger in the chain": chain, "leaf alone": testkit.Chain(leaf), "nothing": nil,
 	} {
 		var m *pki.MismatchError
-		if err := pki.CheckChain(chain, pki.SHA256(stranger.Certificate)); !errors.As(err, &m) || err.Error() == "" {
+		if err := pki.CheckChain(chain, nil, time.Now(), pki.SHA256(stranger.Certificate)); !errors.As(err, &m) || err.Error() == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

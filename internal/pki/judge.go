@@ -159,27 +159,43 @@ func judgeLeaf(chain []*x509.Certificate, name string, now time.Time) error {
 	return e
 }
 
+// verified are the certificates of all ways from the served leaf up to one of roots.
+func verified(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) []*x509.Certificate {
+	if len(chain) == 0 || roots == nil {
+		return nil
+	}
+	ways, err := waysUp(chain[:min(len(chain), maxServed)], roots, now)
+	if err != nil {
+		return nil
+	}
+	return slices.Concat(ways...)
+}
+
+func waysUp(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) ([][]*x509.Certificate, error) {
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	return chain[0].Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+}
+
 func judgeTrust(chain []*x509.Certificate, roots *x509.CertPool, name string, now time.Time) error {
 	chain = chain[:min(len(chain), maxServed)]
 	if roots == nil {
 		roots = x509.NewCertPool() // nil would make crypto/x509 read the system's
 	}
-	between := x509.NewCertPool()
-	for _, c := range chain[1:] {
-		between.AddCert(c)
-	}
 	leaf := chain[0]
-	verified, err := leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: between, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
+	ways, err := waysUp(chain, roots, now)
 	e := &CertError{Cert: leaf, Name: name, Names: Names(leaf), Now: now, Err: err}
 	if err != nil {
 		e.classify(path(chain))
 		return e
 	}
 	var weak *x509.Certificate
-	for _, v := range verified {
+	for _, v := range ways {
 		i := slices.IndexFunc(v, func(c *x509.Certificate) bool { return weakKey(c) != "" })
 		if i < 0 {
 			return nil

@@ -28,6 +28,8 @@ const (
 	CodeUnauthorized        = "UNAUTHORIZED"
 )
 
+const opTags = "list tags"
+
 const maxMessage = 300 // bytes of the registry's message that are shown
 
 // An Error is an answer of the registry that is not what was asked for. It
@@ -83,6 +85,9 @@ func bounded(s string) string {
 // fail makes an error of an answer, and closes it.
 func (r *Repository) fail(op string, resp *http.Response) error {
 	e := &Error{Op: op, Image: r.img.String(), Status: resp.StatusCode}
+	if op == opTags {
+		e.Image = r.img.Name() // of no tag
+	}
 	body, err := wire.ReadAll(resp.Body, wire.MaxError)
 	_ = resp.Body.Close() // nothing more is wanted of it
 	if err == nil {

@@ -71,7 +71,7 @@ func (r *Repository) page(ctx context.Context, query string) (tags []string, nex
 		return nil, "", err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, "", r.fail("list tags", resp)
+		return nil, "", r.fail(opTags, resp)
 	}
 	body, err := wire.ReadAll(resp.Body, maxPage)
 	if closing := resp.Body.Close(); err == nil {

@@ -105,6 +105,39 @@ func TestRootRefusesFoldersOfOthers(t *testing.T) {
 	}
 }
 
+// What root reads out of a layout goes to a registry.
+func TestRootFollowsNoLinkToABlob(t *testing.T) {
+	t.Parallel()
+	dir, src := t.TempDir(), tiny()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := transfer.Copy(t.Context(), src, Open(dir).Sink("a"), transfer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for h, data := range src.Content {
+		if len(data) != 1 {
+			continue // the layer alone
+		}
+		blob := filepath.Join(dir, "blobs", "sha256", h.Hex)
+		moved := filepath.Join(t.TempDir(), "secret")
+		if err := errors.Join(os.Rename(blob, moved), os.Symlink(moved, blob)); err != nil {
+			t.Fatal(err)
+		}
+		for euid, refuses := range map[int]bool{0: true, 1000: false} {
+			s := Open(dir)
+			s.euid = euid
+			f, err := s.Source("a").Blob(t.Context(), v1.Descriptor{Digest: h, Size: 1}, 0)
+			if err == nil {
+				err = f.Close()
+			}
+			if _, unsafe := errors.AsType[*UnsafeError](err); unsafe != refuses || err != nil && !unsafe {
+				t.Errorf("user %d: %v", euid, err)
+			}
+		}
+	}
+}
+
 func chmod(t *testing.T, dir string, mode os.FileMode) string {
 	t.Helper()
 	if err := os.Chmod(dir, mode); err != nil {
