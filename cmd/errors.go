@@ -128,8 +128,8 @@ type rule struct {
 
 // rules are asked in order; the first that matches decides.
 var rules = []rule{
-	{code: codeInterrupted, when: "Ctrl-C", match: isSignal(syscall.SIGINT)},
-	{code: codeTerminated, when: "the process was told to end", match: isSignal(syscall.SIGTERM)},
+	{code: codeInterrupted, when: "Ctrl-C", match: isSignal(syscall.SIGINT), try: "run it again: what was under way was put back, or goes on where it stopped"},
+	{code: codeTerminated, when: "the process was told to end", match: isSignal(syscall.SIGTERM), try: "run it again: what was under way was put back, or goes on where it stopped"},
 	{code: codePartly, when: "several arguments, and only some failed; each has its own error line", match: is[*partlyError], hints: partlyHints},
 	{code: codeIncomplete, when: "a change failed and so did taking it back", match: is[*change.RollbackError], hints: rollbackHints},
 	{
@@ -142,7 +142,7 @@ var rules = []rule{
 	},
 	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, hints: usageHints},
 	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], hints: consentHints},
-	{code: codeUntrusted, when: "the files are in place and a tool still does not trust the registry", match: is[*proof.Error]},
+	{code: codeUntrusted, when: "the files are in place and a tool still does not trust the registry", match: is[*proof.Error], try: "ls -la /etc/docker/certs.d/HOST shows what the engine reads; a .cert or .key without its other half there breaks every pull"},
 	{
 		code: codeUntrusted, when: "the fingerprint given is not that of the registry", match: is[*pki.MismatchError],
 		try: "ask the administrator of the registry for the fingerprint again; if it stays different, somebody may be in between",
@@ -162,17 +162,17 @@ var rules = []rule{
 		code: codeRefused, when: "a password would travel in clear", match: is[*auth.ClearTextError],
 		try: "if everyone on the way may read the password: vicr login HOST --allow-insecure-credentials, with the flag that made it insecure",
 	},
-	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy)},
+	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy), try: "the administrator of HOST has to mend the address that it sends clients to; -D shows each request"},
 	{code: codeDenied, when: "user name or password refused, or no permission", match: either[*auth.DeniedError, *harbor.DeniedError], try: "vicr login HOST"},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), hints: notFoundHints},
 	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],
 		try: "run it again; if it stays, the registry or something on the way changes what it sends",
 	},
-	{code: codeWrongBytes, when: "a manifest is not what the specs allow", match: is[*transfer.ManifestError]},
+	{code: codeWrongBytes, when: "a manifest is not what the specs allow", match: is[*transfer.ManifestError], try: "push the image again with a current tool"},
 	{code: codeDenied, when: "the registry refuses what this user asks", match: isDenied, try: "vicr login HOST, as a user who may do this"},
-	{code: codeNetwork, when: "the registry answers with an error", match: is[*registry.Error]},
-	{code: codeNetwork, when: "the registry's answer makes no sense", match: any3[*auth.AnswerError, *registry.PagingError, *harbor.AnswerError]},
+	{code: codeNetwork, when: "the registry answers with an error", match: is[*registry.Error], try: "run it again later; -D shows each request"},
+	{code: codeNetwork, when: "the registry's answer makes no sense", match: any3[*auth.AnswerError, *registry.PagingError, *harbor.AnswerError], try: "check that HOST is the address of a registry; -D shows each request"},
 	{
 		code: codeNetwork, when: "the registry cannot be reached, or is silent", match: is[*wire.Error],
 		try: "check the address and the network: curl -v https://HOST/v2/",
@@ -181,20 +181,20 @@ var rules = []rule{
 		code: codeFailed, when: "the Docker engine is there or configured and does not answer",
 		match: func(err error) bool { return is[*engine.UnavailableError](err) || errors.Is(err, engine.ErrNoEngine) }, hints: engineHints,
 	},
-	{code: codeFailed, when: "the Docker engine refused an image, or gave one that cannot be read", match: any3[*engine.LoadError, *engine.SaveError, *engine.ResponseError]},
+	{code: codeFailed, when: "the Docker engine refused an image, or gave one that cannot be read", match: any3[*engine.LoadError, *engine.SaveError, *engine.ResponseError], try: "docker info shows whether the engine is well; --to store and --from store leave it aside"},
 	{code: codeFailed, when: "the docker context in use cannot be read", match: is[*engine.ContextError], try: "docker context ls"},
 	{code: codeFailed, when: "another vicr or docker holds a lock", match: is[*atomicfile.LockedError], try: "wait for it to end, then run this again"},
-	{code: codeRefused, when: "a journal or a store could have been written by somebody else", match: either[*change.UnsafeError, *store.UnsafeError]},
-	{code: codeRefused, when: "a link below --root leads out of it", match: is[*treeError]},
-	{code: codeFailed, when: "a folder is no OCI layout", match: is[*store.LayoutError]},
-	{code: codeFailed, when: "a credential helper failed", match: is[*auth.HelperError]},
+	{code: codeRefused, when: "a journal or a store could have been written by somebody else", match: either[*change.UnsafeError, *store.UnsafeError], try: "look at what is named with ls -la; remove it if it is not yours"},
+	{code: codeRefused, when: "a link below --root leads out of it", match: is[*treeError], try: "make the link relative to the tree, or name the tree that it leads to"},
+	{code: codeFailed, when: "a folder is no OCI layout", match: is[*store.LayoutError], try: "name a folder that holds one, or one that is not there yet"},
+	{code: codeFailed, when: "a credential helper failed", match: is[*auth.HelperError], try: "credsStore and credHelpers in docker's config.json name the helper; run docker-credential-NAME list to see what it says"},
 	{
 		code: codeFailed, when: "docker's config.json cannot be read", match: is[*auth.ConfigError],
 		try: "mend the file or move it away; vicr leaves it as it is",
 	},
-	{code: codeFailed, when: "no permission", match: wraps(syscall.EACCES)},
+	{code: codeFailed, when: "no permission", match: wraps(syscall.EACCES), try: "look at what is named with ls -la; sudo vicr does it where the file is the machine's"},
 	{code: codeFailed, when: "the disk is full", match: wraps(syscall.ENOSPC), try: "make room, then run this again: what was fetched is kept"},
-	{code: codeFailed, when: "anything else", match: func(error) bool { return true }},
+	{code: codeFailed, when: "anything else", match: func(error) bool { return true }, try: "-D shows each request; vicr help COMMAND shows the flags"},
 }
 
 func is[T error](err error) bool {

@@ -93,7 +93,7 @@ func TestForeignTextIsEscaped(t *testing.T) {
 	a := &app{env: Env{Stderr: &out, Getenv: func(string) string { return "" }}}
 	a.fail(errors.New("nice\nvicr: hint: run rm\x1b[2J\u202egnp.exe\xff"))
 	got := out.String()
-	if strings.Count(got, "\n") != 1 || strings.ContainsAny(got, "\x1b\u202e") || strings.Contains(got, "\xff") {
+	if lines := strings.SplitAfter(got, "\n"); len(lines) != 3 || !strings.HasPrefix(lines[1], "vicr: hint: -D ") || strings.ContainsAny(got, "\x1b\u202e") || strings.Contains(got, "\xff") {
 		t.Errorf("printed %q", got)
 	}
 }

@@ -156,5 +156,8 @@ func TestEveryCodeHasAMeaning(t *testing.T) {
 		if r.when == "" {
 			t.Errorf("a rule with code %d does not say when it holds", r.code)
 		}
+		if r.try == "" && r.hints == nil {
+			t.Errorf("the rule for %q says nothing to do", r.when)
+		}
 	}
 }
