@@ -28,7 +28,7 @@ func list(w http.ResponseWriter, link string, tags ...string) bool {
 const listPath = "/v2/demo/app/tags/list"
 
 // F3: with TLS on a private address go-containerregistry finds no second page.
-func TestTagsOfSeveralPages(t *testing.T) {
+func TestF3TagsOfSeveralPagesOnAPrivateAddress(t *testing.T) {
 	t.Parallel()
 	for name, link := range map[string]func(r *http.Request, last string) string{
 		"relative": func(_ *http.Request, last string) string {
@@ -99,7 +99,7 @@ func TestNoTagsAreNoError(t *testing.T) {
 }
 
 // F4 and D28: a list that a registry never ends is given up.
-func TestTagsWithoutEnd(t *testing.T) {
+func TestF4TagsWithoutEndAreGivenUp(t *testing.T) {
 	t.Parallel()
 	next := func(query string) string { return "<" + listPath + "?" + query + `>; rel="next"` }
 	page := func(r *http.Request) int {
