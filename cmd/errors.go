@@ -3,6 +3,8 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"syscall"
 
 	"github.com/fatih/color"
@@ -192,6 +194,7 @@ var rules = []rule{
 		code: codeFailed, when: "docker's config.json cannot be read", match: is[*auth.ConfigError],
 		try: "mend the file or move it away; vicr leaves it as it is",
 	},
+	{code: codeFailed, when: "another program listens on the port of the sandbox", match: wraps(syscall.EADDRINUSE), try: "vicr sandbox --port 0 takes one that is free"},
 	{code: codeFailed, when: "no permission", match: wraps(syscall.EACCES), try: "look at what is named with ls -la; sudo vicr does it where the file is the machine's"},
 	{code: codeFailed, when: "the disk is full", match: wraps(syscall.ENOSPC), try: "make room, then run this again: what was fetched is kept"},
 	{code: codeFailed, when: "anything else", match: func(error) bool { return true }, try: "-D shows each request; vicr help COMMAND shows the flags"},
@@ -256,6 +259,26 @@ func exitCode(err error) int {
 	return ruleFor(err).code
 }
 
+func unreachable(err error) string {
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "there is no host of this name"
+	case errors.As(err, &dns):
+		return "the name cannot be looked up: no name server answers"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens at this address and port"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "there is no way to this address"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was cut"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "nothing answers at this address"
+	}
+	return ""
+}
+
 // fail prints an error and what to type next.
 func (a *app) fail(err error) {
 	if is[*delegatedError](err) {
@@ -268,6 +291,16 @@ func (a *app) fail(err error) {
 	}
 }
 
+// words are err in ours where Go's would say more about sockets than about what is wrong.
 func words(err error) string {
+	var w *wire.Error
+	if errors.As(err, &w) && w.Kind == wire.Unreachable {
+		if why := unreachable(w.Err); why != "" {
+			return w.Host + ": " + why
+		}
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return "sandbox: another program listens on this port"
+	}
 	return err.Error()
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -95,6 +96,26 @@ func TestForeignTextIsEscaped(t *testing.T) {
 	got := out.String()
 	if lines := strings.SplitAfter(got, "\n"); len(lines) != 3 || !strings.HasPrefix(lines[1], "vicr: hint: -D ") || strings.ContainsAny(got, "\x1b\u202e") || strings.Contains(got, "\xff") {
 		t.Errorf("printed %q", got)
+	}
+}
+
+func TestUnreachableHostsAreSaidInWords(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&net.DNSError{IsNotFound: true}, "h:5000: there is no host of this name"},
+		{&net.DNSError{}, "h:5000: the name cannot be looked up: no name server answers"},
+		{os.NewSyscallError("connect", syscall.ECONNREFUSED), "h:5000: nothing listens at this address and port"},
+		{&net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH}, "h:5000: there is no way to this address"},
+		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, "h:5000: the connection was cut"},
+		{os.ErrDeadlineExceeded, "h:5000: nothing answers at this address"},
+	} {
+		err := fmt.Errorf("deeper: %w", &wire.Error{Op: "GET x", Host: "h:5000", Kind: wire.Unreachable, Err: tt.err})
+		if got := words(err); got != tt.want {
+			t.Errorf("%v: %q, want %q", tt.err, got, tt.want)
+		}
 	}
 }
 
