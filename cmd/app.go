@@ -71,8 +71,8 @@ func oneOf(s string, of ...string) bool {
 	return false
 }
 
-// secretless flags may come from the environment; those that weaken or
-// consent may not.
+// noTwin are the flags that weaken or consent, or take more than was named:
+// they are typed, never read from the environment.
 var noTwin = map[string]bool{
 	"accept-new": true, "insecure": true, "insecure-skip-verify": true, "plain-http": true,
 	"allow-insecure-credentials": true, "yes": true, "force": true, "root": true, "ca-file": true,

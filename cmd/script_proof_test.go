@@ -4,10 +4,6 @@ package cmd
 
 import (
 	"bytes"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,34 +21,6 @@ import (
 // No script can write Docker's files on this machine: here they lie in a folder
 // of the test, and the engine is one that answers every pull with one message.
 
-// engineSaying returns the socket of that engine.
-func engineSaying(t *testing.T, message string) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "vicr") //nolint:usetesting // the path of a socket has to be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "e.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Content-Type", "application/json")
-		if strings.HasSuffix(r.URL.Path, "/images/create") {
-			w.WriteHeader(http.StatusInternalServerError)
-			io.WriteString(w, `{"message":"`+message+`"}`)
-		}
-	}))
-	s.Listener.Close()
-	s.Listener = l
-	s.Start()
-	t.Cleanup(s.Close)
-	return socket
-}
-
 // installForDocker installs a CA for an engine whose files lie below dir, as
 // vicr trust --for docker does after the user agreed.
 func installForDocker(t *testing.T, dir, message string) (stderr string, proofs []string, err error) {
@@ -67,7 +35,7 @@ func installForDocker(t *testing.T, dir, message string) (stderr string, proofs 
 		Dirs: machine.Dirs{State: filepath.Join(dir, "home", "state"), MachineState: filepath.Join(dir, "state")},
 		Docker: machine.Docker{
 			Found: true, CertsDir: filepath.Join(dir, "certs.d"),
-			ConfigFile: filepath.Join(dir, "daemon.json"), Socket: engineSaying(t, message),
+			ConfigFile: filepath.Join(dir, "daemon.json"), Socket: testkit.EngineSaying(t, message, nil),
 		},
 	}
 	var out, errs bytes.Buffer
@@ -132,7 +100,7 @@ func TestAnEngineThatAcceptsIsTheProof(t *testing.T) {
 
 func TestAnEngineThatCannotSayProvesNothing(t *testing.T) {
 	t.Parallel()
-	stderr, proofs, err := installForDocker(t, t.TempDir(), `the moon\u001b[2J is\nfull`)
+	stderr, proofs, err := installForDocker(t, t.TempDir(), "the moon\x1b[2J is\nfull")
 	if err != nil || len(proofs) != 1 || !strings.HasPrefix(proofs[0], "not proven for registry.example:5000") {
 		t.Errorf("%v, proofs %q\n%s", err, proofs, stderr)
 	}

@@ -40,22 +40,26 @@ func (a *app) showAnchor(h ref.Host, anchor pki.Anchor) {
 }
 
 // showConflict warns of another CA that is recorded for h, by any tool.
-func (a *app) showConflict(h ref.Host, anchor pki.Anchor, m machine.Machine, p trust.Planned) (bool, error) {
+func (a *app) showConflict(h ref.Host, anchor pki.Anchor, m machine.Machine, p trust.Planned) bool {
 	for _, r := range p.Replaces {
 		a.warn("%s holds another CA now", r.Path)
 		for _, c := range r.Was {
 			a.say("  sha256   %s", pki.SHA256(c).Colons())
 		}
 	}
+	if len(p.Replaces) > 0 {
+		return true
+	}
 	recorded, err := trust.RecordedAnchor(m, h)
-	if err != nil || len(p.Replaces) > 0 {
-		return len(p.Replaces) > 0, err
+	if err != nil { // what cannot be read may be another CA
+		a.warn("%s", err)
+		return true
 	}
 	if recorded.IsZero() || recorded.Holds(anchor.Cert) {
-		return false, nil
+		return false
 	}
 	a.warn("%s holds another CA", recorded.Path)
-	return true, nil
+	return true
 }
 
 // todo is what of a plan is not yet so.

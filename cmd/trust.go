@@ -137,10 +137,7 @@ func trustOne(ctx context.Context, a *app, h ref.Host, o trustOptions) error {
 	res.Changes = todo.lines()
 	a.showAnchor(h, f.anchor)
 	a.showPlan(planned, todo)
-	conflict, err := a.showConflict(h, f.anchor, m, planned)
-	if err != nil {
-		return err
-	}
+	conflict := a.showConflict(h, f.anchor, m, planned)
 	if o.dryRun {
 		return a.result(res, todo.text)
 	}

@@ -81,8 +81,11 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 	if err == nil {
 		err = forEach(a, o.hosts, func(h ref.Host) error { return aboutHost(h, untrustOne(ctx, a, h, m, mine, o)) })
 	}
-	if err == nil && a.underSudo() && o.root == "" {
-		return a.again(ctx, nil) // the user's own part
+	if a.underSudo() && o.root == "" {
+		// The user's own part, also when something of the machine's was left.
+		if again := a.again(ctx, nil); err == nil {
+			err = again
+		}
 	}
 	return err
 }

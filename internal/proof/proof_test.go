@@ -2,9 +2,7 @@ package proof_test
 
 import (
 	"errors"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,39 +41,10 @@ func TestOwnTakesAnyAnswerOverVerifiedTLS(t *testing.T) {
 	}
 }
 
-// fakeEngine answers every pull with one message, and returns its socket.
-func fakeEngine(t *testing.T, message string, asked *[]string) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "vicr") //nolint:usetesting // the path of a socket has to be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "e.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Content-Type", "application/json")
-		if strings.HasSuffix(r.URL.Path, "/images/create") {
-			*asked = append(*asked, r.URL.Query().Get("fromImage"))
-			w.WriteHeader(http.StatusInternalServerError)
-			w.Write([]byte(`{"message":"` + message + `"}`))
-		}
-	}))
-	s.Listener.Close()
-	s.Listener = l
-	s.Start()
-	t.Cleanup(s.Close)
-	return socket
-}
-
 func TestEngineIsAskedForEverySpelling(t *testing.T) {
 	t.Parallel()
 	var asked []string
-	m := machine.Machine{Docker: machine.Docker{Socket: fakeEngine(t, "no basic auth credentials", &asked)}}
+	m := machine.Machine{Docker: machine.Docker{Socket: testkit.EngineSaying(t, "no basic auth credentials", func(image string) { asked = append(asked, image) })}}
 	facts, err := proof.Engine(t.Context(), m, host(t, "registry.example"))
 	if err != nil || len(facts) != 2 || !facts[0].Proven || !facts[1].Proven {
 		t.Fatalf("%+v, %v", facts, err)
@@ -93,8 +62,7 @@ func TestEngineThatRefusesIsAnErrorAndOneThatCannotSayIsNot(t *testing.T) {
 		"dial tcp: no route to host":                    false,
 		"the moon is full":                              false,
 	} {
-		var asked []string
-		m := machine.Machine{Docker: machine.Docker{Socket: fakeEngine(t, message, &asked)}}
+		m := machine.Machine{Docker: machine.Docker{Socket: testkit.EngineSaying(t, message, nil)}}
 		facts, err := proof.Engine(t.Context(), m, host(t, "registry.example:5000"))
 		if e := (*proof.Error)(nil); errors.As(err, &e) != refuses {
 			t.Errorf("%q: %v", message, err)
