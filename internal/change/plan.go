@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/edit"
 )
 
 const (
@@ -31,6 +32,9 @@ type Op string
 const (
 	OpWrite  Op = "write"  // the file is there and holds Data
 	OpRemove Op = "remove" // the file is not there
+	OpEdit   Op = "edit"   // the file holds Edit; one that is missing is made
+	OpReload Op = "reload" // a running process reads its files anew
+	OpRun    Op = "run"    // a program is run
 )
 
 // A Step is one file that must be so. It is plain data.
@@ -41,6 +45,27 @@ type Step struct {
 	Mode    fs.FileMode `json:"mode,omitempty"`    // permissions; 0: those it has, 0600 if new
 	DirMode fs.FileMode `json:"dirMode,omitempty"` // of the folders that have to be made; 0: 0755
 	Op      Op          `json:"op"`
+
+	Edit    *edit.Edit `json:"edit,omitempty"`    // OpEdit
+	Check   []string   `json:"check,omitempty"`   // argv that judges the new bytes before they are written; "{}" is a file of them
+	Reload  *Reload    `json:"reload,omitempty"`  // OpReload
+	Run     *Command   `json:"run,omitempty"`     // OpRun
+	Restart string     `json:"restart,omitempty"` // what has to be typed before the file counts; "" if nothing
+	Secret  bool       `json:"secret,omitempty"`  // a private key: its bytes are never shown
+}
+
+// A Reload tells a running process to read its files anew (SIGHUP).
+type Reload struct {
+	Name    string   `json:"name"`    // in words
+	PIDFile string   `json:"pidFile"` // holds the number of the process
+	Exe     []string `json:"exe"`     // base names that its executable may have
+}
+
+// A Command is a program that makes a change count, and the one that takes it back.
+type Command struct {
+	What string   `json:"what"` // in words
+	Argv []string `json:"argv"` // absolute path first
+	Undo []string `json:"undo"` // nil: Argv again
 }
 
 // String says in one line what the step does.

@@ -14,8 +14,17 @@ type Machine struct {
 	GOOS   string
 	Euid   int    // effective user ID; -1 where there is none
 	Root   string // folder of --root; "" for the machine itself
+	Home   string // of the user whose folders are meant; "" if not known
 	Dirs   Dirs
 	Docker Docker
+
+	Containerd Containerd
+	Podman     PodmanFamily
+	BuildKit   BuildKit
+	Kubernetes []Kubernetes // k3s and rke2, found or not
+	Notary     string       // ~/.docker/tls; "" without a home
+	System     System
+	Elsewhere  []Elsewhere
 
 	// FS is how the files of the machine are read, by the names that [Name]
 	// makes. Nil: those of the machine itself, or beneath Root and never outside it.
@@ -32,6 +41,7 @@ type Docker struct {
 	CertsDir   string
 	ConfigFile string // its daemon.json, also when no engine was found
 	Socket     string // where that engine, and no other, answers; "" if no socket was seen
+	Daemon     Daemon // how that engine is started
 
 	Remote   bool   // DockerHost names an engine on another machine
 	Endpoint string // DockerHost as scheme://host[:port] when Remote, "" if it cannot be read; may hold any byte
@@ -57,6 +67,12 @@ type Variant struct {
 	Kind     Kind
 	Evidence string // what gave it away, in words; may hold any byte
 	CertsDir string // where it looks for a CA by the host of an image; "" if not known
+
+	ConfigFile string // its daemon.json; "" if not known
+	Socket     string // where it answers; "" if not seen
+	User       bool   // its files are the user's own, not root's
+	Restart    string // what makes it read CertsDir; "" if it does so by itself
+	Daemon     Daemon // how it is started; zero where that cannot be seen
 }
 
 // Options are what [Look] starts from. All of the environment comes in here.
@@ -68,7 +84,10 @@ type Options struct {
 	Getenv     func(string) string          // nil: no variable is set
 	DockerHost string                       // the engine in use, as in DOCKER_HOST; "" for the default one
 	LookPath   func(string) (string, error) // nil: programs are looked for in their usual places alone
-	FS         fs.FS                        // see [Machine]
+	// Show returns properties of a systemd unit by name, as systemctl show does;
+	// nil: the unit's files are read instead.
+	Show func(unit string) (map[string]string, error)
+	FS   fs.FS // see [Machine]
 }
 
 // Look sees what is there. What cannot be read counts as absent.

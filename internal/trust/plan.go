@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"strings"
 
 	"github.com/vicr-cli/vicr/internal/change"
@@ -23,9 +24,14 @@ const maxCAFile = 1 << 20
 
 // A Request says what is to be trusted by whom.
 type Request struct {
-	Host   ref.Host
-	Anchor pki.Anchor
-	Tools  []Tool // nil: vicr and the tools that were found
+	Host     ref.Host
+	Network  netip.Prefix // instead of Host, with Insecure: every registry in it
+	Anchor   pki.Anchor
+	Insecure bool      // no anchor: the tools stop verifying
+	HTTP     bool      // with Insecure: the registry speaks plain HTTP, else HTTPS that is not verified
+	Client   *pki.Pair // client certificate; nil: none
+	Tools    []Tool    // nil: vicr and the tools that were found
+	Restart  bool      // what needs a restart is restarted
 }
 
 // Planned is what would make the tools trust a registry. Both plans hold all
@@ -40,6 +46,16 @@ type Planned struct {
 	// Replaces are the files of the plans that hold something else now. To
 	// replace a CA that differs needs the user's word.
 	Replaces []Replaced
+
+	NotFound []Tool  // looked for because nobody named tools, and not here
+	Pastes   []Paste // what the user types for tools that vicr does not change
+}
+
+// A Paste is what the user has to type for one tool, and why.
+type Paste struct {
+	Tool  string // in words, such as "kind"
+	Why   string
+	Lines []string
 }
 
 // A Skip is a tool, or one way to run it, that is not planned.

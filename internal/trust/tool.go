@@ -14,8 +14,14 @@ type Tool string
 
 // The tools.
 const (
-	ToolVicr   Tool = "vicr"
-	ToolDocker Tool = "docker"
+	ToolVicr       Tool = "vicr"
+	ToolDocker     Tool = "docker"
+	ToolPodman     Tool = "podman" // with Skopeo, Buildah and CRI-O
+	ToolContainerd Tool = "containerd"
+	ToolBuildKit   Tool = "buildkit"
+	ToolK3s        Tool = "k3s" // and rke2
+	ToolNotary     Tool = "notary"
+	ToolSystem     Tool = "system"
 )
 
 // Tools are all that are known, in the order in which they are planned.
