@@ -32,6 +32,8 @@ type Env struct {
 	// Executable is the absolute path of this program.
 	Executable string
 	Now        func() time.Time
+	// Dropped are the variables that were set and do not count under sudo.
+	Dropped []string
 }
 
 // OS is the environment of this process.
@@ -41,6 +43,7 @@ func OS() Env {
 		exe = os.Args[0]
 	}
 	return Env{
+		Dropped:    dropUnderSudo(),
 		Stdin:      os.Stdin,
 		Stdout:     os.Stdout,
 		Stderr:     os.Stderr,

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -81,7 +82,10 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 	if change != nil {
 		change(&mark)
 	}
-	c := a.wireConfig(h, roots)
+	c, err := a.withClientCert(m, h, a.wireConfig(h, roots))
+	if err != nil {
+		return nil, err
+	}
 	c.PlainHTTP, c.InsecureSkipVerify = t.plainHTTP, t.skipVerify
 	policy := auth.Policy{Realm: mark.Realm, AllowClear: mark.Clear, Unverified: t.skipVerify}
 	c.Realms = policy.Origins(h)
@@ -111,6 +115,38 @@ func (a *app) roots(m machine.Machine, h ref.Host, caFile string) (*x509.CertPoo
 		pool.AddCert(c)
 	}
 	return pool, nil
+}
+
+// trustedWire is the way to h by what this machine trusts, without credentials.
+func (a *app) trustedWire(m machine.Machine, h ref.Host) (wire.Config, error) {
+	roots, _, err := trust.Anchors(m, h)
+	if err != nil {
+		return wire.Config{}, err
+	}
+	return a.withClientCert(m, h, a.wireConfig(h, roots))
+}
+
+// withClientCert adds the client certificate that was installed for h, if any.
+func (a *app) withClientCert(_ machine.Machine, _ ref.Host, c wire.Config) (wire.Config, error) {
+	return c, nil
+}
+
+// readSmall reads a file that the user named for a flag.
+func readSmall(flag, name string) ([]byte, error) {
+	const limit = 1 << 20   // bytes
+	f, err := os.Open(name) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, usagef("%s: %s", flag, plainPath(err))
+	}
+	defer f.Close() //nolint:errcheck // only read
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, usagef("%s: %s", flag, plainPath(err))
+	}
+	if len(data) > limit {
+		return nil, usagef("%s: %s is larger than 1 MiB", flag, name)
+	}
+	return data, nil
 }
 
 // readBundle reads certificates from a file, or from standard input for "-".
@@ -176,7 +212,19 @@ func (a *app) proxy() func(*http.Request) (*url.URL, error) {
 	return func(r *http.Request) (*url.URL, error) { return p(r.URL) }
 }
 
-func (a *app) machine(root string) machine.Machine {
+// machine is what transfers need to know of this machine.
+func (a *app) machine(root string) machine.Machine { return machine.Look(a.lookFor(root)) }
+
+// wholeMachine also asks systemd how services are started.
+func (a *app) wholeMachine(root string) machine.Machine {
+	o := a.lookFor(root)
+	if root == "" && runtime.GOOS == "linux" {
+		o.Show = showUnit
+	}
+	return machine.Look(o)
+}
+
+func (a *app) lookFor(root string) machine.Options {
 	// A context that cannot be read is told by the commands that need an engine.
 	o := machine.Options{
 		GOOS: runtime.GOOS, Root: root, Home: a.home(), Euid: a.env.Euid, Getenv: a.env.Getenv, LookPath: exec.LookPath,
@@ -185,14 +233,38 @@ func (a *app) machine(root string) machine.Machine {
 		// What is planned for the user is done in the user's home, and root
 		// asks no engine that the user points it to.
 		o.Home, o.Getenv, o.LookPath = u.Home, nil, nil
-		return machine.Look(o)
+		return o
 	}
 	host, _, err := engine.Resolve(a.engineFrom())
 	if err != nil {
 		host = a.env.Getenv("DOCKER_HOST")
 	}
 	o.DockerHost = host
-	return machine.Look(o)
+	return o
+}
+
+// showUnit asks systemd for the properties of a unit, in systemctl's own form.
+func showUnit(unit string) (map[string]string, error) {
+	const limit = 5 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	var out bytes.Buffer
+	code, err := change.Run(ctx, change.Program{
+		Path: "/usr/bin/systemctl", Args: []string{"show", "--no-pager", unit}, Stdout: &out, Grace: time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if code != 0 {
+		return nil, fmt.Errorf("systemctl show %s: exit code %d", unit, code)
+	}
+	properties := map[string]string{}
+	for l := range strings.Lines(out.String()) {
+		if name, value, ok := strings.Cut(strings.TrimSuffix(l, "\n"), "="); ok {
+			properties[name] = value
+		}
+	}
+	return properties, nil
 }
 
 // home is the user's own folder, as the environment or else the system says;

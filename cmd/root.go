@@ -30,6 +30,9 @@ func newRoot(a *app) *cobra.Command {
 			if err := a.flags.check(); err != nil {
 				return err
 			}
+			if err := a.checkSudo(); err != nil {
+				return err
+			}
 			return a.needHome()
 		},
 		RunE: func(_ *cobra.Command, args []string) error { return a.next(args) },
