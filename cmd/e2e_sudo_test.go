@@ -1,0 +1,73 @@
+//go:build e2e && linux
+
+package cmd_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vicr-cli/vicr/internal/testkit"
+)
+
+// Whoever may run vicr through sudo does not thereby choose where root reads,
+// writes and looks for programs.
+func TestRealSudoHostileEnvironment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice := w.addUser(t)
+	evil := filepath.Join(w.Dir, "evil")
+	w.must(t, "sh", "-c", "mkdir -p "+evil+"/docker && cp "+w.write(t, "evil.crt", testkit.NewCA(t).PEM())+" "+evil+"/ca.pem")
+	for _, name := range []string{"sudo", "systemctl", "dockerd", "skopeo", "podman", "docker-credential-evil"} {
+		script := "#!/bin/sh\ntouch " + evil + "/ran-" + name + "\n"
+		if err := os.WriteFile(filepath.Join(evil, name), []byte(script), 0o755); err != nil { //nolint:gosec // a program
+			t.Fatal(err)
+		}
+	}
+	args := append([]string{
+		"env", "SUDO_UID=" + alice.uid, "SUDO_USER=alice", "HOME=" + evil, "PATH=" + evil + ":" + os.Getenv("PATH"),
+		"DOCKER_CONFIG=" + evil + "/docker", "DOCKER_HOST=unix://" + evil + "/d.sock", "SSL_CERT_FILE=" + evil + "/ca.pem",
+		"SSL_CERT_DIR=" + evil, "TMPDIR=" + evil, "XDG_CONFIG_HOME=" + evil, "XDG_STATE_HOME=" + evil, "GODEBUG=x509negativeserial=1",
+		"VICR_FORMAT=json", w.vicr, "trust", registryHost,
+	}, w.trustFlags(t)...)
+	r := w.must(t, args...)
+	for _, name := range []string{"DOCKER_CONFIG", "DOCKER_HOST", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "XDG_CONFIG_HOME", "GODEBUG", "VICR_FORMAT"} {
+		if !strings.Contains(r.Stderr, name) {
+			t.Errorf("%s was set, and nobody said that it does not count", name)
+		}
+	}
+	if strings.HasPrefix(r.Stdout, "{") {
+		t.Error("VICR_FORMAT was believed")
+	}
+	found, err := filepath.Glob(evil + "/ran-*")
+	if err != nil || len(found) > 0 {
+		t.Errorf("root ran programs out of PATH: %v, %v", found, err)
+	}
+	for _, dir := range []string{evil + "/vicr", evil + "/.config", evil + "/.local", evil + "/docker/certs.d"} {
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			t.Errorf("%s was written", dir)
+		}
+	}
+}
+
+func TestRealSudoThatTheSystemDoesNotBearOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice := w.addUser(t)
+	etc, lib := w.TreeHash(t, "/etc"), w.TreeHash(t, "/var/lib/vicr")
+	for name, env := range map[string][]string{
+		"negative":      {"SUDO_UID=-1"},
+		"nobody's":      {"SUDO_UID=99999"},
+		"with a letter": {"SUDO_UID=" + alice.uid + "x"},
+		"another name":  {"SUDO_UID=" + alice.uid, "SUDO_USER=root"},
+	} {
+		argv := append(append([]string{"env"}, env...), w.vicr, "trust", registryHost, "--for", "docker")
+		if r := w.Run(t, "", append(argv, w.trustFlags(t)...)...); r.Code != 2 {
+			t.Errorf("%s: exit %d, want 2", name, r.Code)
+		}
+	}
+	if w.TreeHash(t, "/etc") != etc || w.TreeHash(t, "/var/lib/vicr") != lib {
+		t.Error("something was changed")
+	}
+}
