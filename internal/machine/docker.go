@@ -4,7 +4,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"net/url"
-	"path"
 	"strings"
 )
 
@@ -15,9 +14,13 @@ const (
 	certsD    = "certs.d"
 )
 
-// binFolders are where distributions and Docker's own packages put programs.
-func binFolders() []string {
-	return []string{"/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin"}
+// binFolders are where distributions, Docker's own packages and Homebrew put programs.
+func binFolders(goos string) []string {
+	dirs := []string{"/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin"}
+	if goos == darwin {
+		dirs = append(dirs, "/opt/homebrew/bin", "/opt/podman/bin")
+	}
+	return dirs
 }
 
 func lookDocker(m Machine, o Options) Docker {
@@ -34,13 +37,13 @@ func lookDocker(m Machine, o Options) Docker {
 // signs are the things that a Docker engine leaves on a Linux machine, each by
 // its path, "" if it is not there.
 type signs struct {
-	socket, folder, daemon, client string
+	socket, folder, daemon, client, process string
 }
 
 func (s signs) words() string {
 	var w []string
 	for _, sign := range []struct{ kind, path string }{
-		{"socket ", s.socket}, {"folder ", s.folder}, {"program ", s.daemon}, {"program ", s.client},
+		{"socket ", s.socket}, {"folder ", s.folder}, {"program ", s.daemon}, {"program ", s.client}, {"process ", s.process},
 	} {
 		if sign.path != "" {
 			w = append(w, sign.kind+sign.path)
@@ -55,103 +58,47 @@ func lookDockerLinux(m Machine, o Options) Docker {
 	if m.isDir(etcDocker) {
 		s.folder = etcDocker
 	}
+	v := variants{m: m, o: o, uid: m.userID(o)}
+	v.running = lookDockerds(m, o, v.uid)
 	s.daemon, s.client = m.program(o, "dockerd"), m.program(o, "docker")
-	if snap := firstOf(m, "/snap/bin/docker", "/var/snap/docker"); snap != "" {
-		// canonical/docker-snap snap/snapcraft.yaml, "layout"
-		d.Variants = append(d.Variants, Variant{Kind: Snap, Evidence: snap, CertsDir: "/var/snap/docker/current/etc/docker/certs.d"})
-		s.client = ""
-	}
+	d.lookForSnap(v)
+	var root *process
 	if o.Root == "" {
 		s.socket = firstSocket(m, "/var/run/docker.sock", "/run/docker.sock")
-		d.lookAtUser(m, o, &s)
-		d.lookAtHost(m, o, &s)
+		d.lookAtUser(v, &s)
+		d.lookAtHost(v, &s)
+		if root = engineAt(m, v.running.root, s.socket); root != nil {
+			s.process = "dockerd"
+		}
 	}
 	if d.has(Snap) || d.has(Desktop) {
 		// Theirs are the program and, beneath WSL and with snap, the usual socket.
-		d.Found = s.folder != "" || s.daemon != ""
+		d.Found = s.folder != "" || s.daemon != "" || root != nil
 		s.client = ""
 	} else {
-		d.Found = s.folder != "" || s.daemon != "" || s.client != "" || s.socket != ""
+		d.Found = s != signs{}
 	}
-	if d.has(Rootless) && s.folder == "" && s.socket == "" {
+	if d.has(Rootless) && s.folder == "" && s.socket == "" && root == nil {
 		// A rootless engine starts the same programs.
 		d.Found = false
 	}
 	if d.Found {
 		d.Evidence, d.Socket = s.words(), s.socket
+	} else {
+		d.socketOf(Snap, s.socket)
 	}
+	d.Daemon = lookDaemon(m, o, root)
+	d.ConfigFile = d.Daemon.ConfigFile
 	return d
 }
 
-// lookAtUser finds the engines that belong to the user or live in a machine of
-// their own.
-func (d *Docker) lookAtUser(m Machine, o Options, s *signs) {
-	if dir := o.dir("XDG_RUNTIME_DIR"); dir != "" {
-		if socket := firstSocket(m, path.Join(dir, "docker.sock")); socket != "" && socket != s.socket {
-			d.addRootless(o, "socket "+socket)
+// socketOf gives the usual socket to the engine that must be behind it.
+func (d *Docker) socketOf(k Kind, socket string) {
+	for i := range d.Variants {
+		if d.Variants[i].Kind == k && d.Variants[i].Socket == "" {
+			d.Variants[i].Socket = socket
 		}
 	}
-	if at := firstOf(m, "/mnt/wsl/docker-desktop", "/opt/docker-desktop"); at != "" {
-		d.addDesktop(o, "folder "+at)
-	} else if o.Home != "" {
-		if socket := firstSocket(m, o.Home+"/.docker/desktop/docker.sock"); socket != "" {
-			d.addDesktop(o, "socket "+socket)
-		}
-	}
-}
-
-// lookAtHost judges the engine in use, the one that DockerHost names.
-func (d *Docker) lookAtHost(m Machine, o Options, s *signs) {
-	scheme, address := splitHost(o.DockerHost)
-	switch scheme {
-	case "":
-		return
-	case "unix":
-	default:
-		d.Endpoint, d.Remote = remote(o.DockerHost)
-		return
-	}
-	words := "the engine in use answers at " + address
-	switch {
-	case strings.Contains(address, "podman"):
-		d.add(Variant{Kind: Podman, Evidence: words})
-	case strings.HasPrefix(address, "/run/user/"), strings.HasPrefix(address, "/var/run/user/"):
-		d.addRootless(o, words)
-	case strings.Contains(address, "/.docker/desktop/"), strings.Contains(address, "/.docker/run/"):
-		d.addDesktop(o, words)
-	case o.Home != "" && strings.HasPrefix(address, o.Home+"/"):
-		d.add(Variant{Kind: Unknown, Evidence: words})
-	case firstSocket(m, address) != "":
-		s.socket = address
-	}
-}
-
-func (d *Docker) add(v Variant) {
-	if !d.has(v.Kind) {
-		d.Variants = append(d.Variants, v)
-	}
-}
-
-func (d *Docker) addRootless(o Options, evidence string) {
-	d.Rootless = true
-	v := Variant{Kind: Rootless, Evidence: evidence}
-	if own, ok := strings.CutSuffix(DirsOf(o).Config, "/vicr"); ok {
-		v.CertsDir = own + "/docker/" + certsD // dockerd asks os.UserConfigDir, which follows XDG_CONFIG_HOME too
-	}
-	d.add(v)
-}
-
-func (d *Docker) addDesktop(o Options, evidence string) {
-	d.add(Variant{Kind: Desktop, Evidence: evidence, CertsDir: within(o.GOOS, o.Home, ".docker", certsD)})
-}
-
-func (d *Docker) has(k Kind) bool {
-	for _, v := range d.Variants {
-		if v.Kind == k {
-			return true
-		}
-	}
-	return false
 }
 
 // lookDockerDarwin: every engine on macOS runs in a virtual machine; Docker
@@ -162,12 +109,13 @@ func lookDockerDarwin(m Machine, o Options) Docker {
 	if o.Root != "" {
 		return Docker{}
 	}
+	v := variants{m: m, o: o}
 	if app := firstOf(m, "/Applications/Docker.app"); app != "" {
-		d.addDesktop(o, app)
+		d.addDesktop(v, app, within(o.GOOS, o.Home, ".docker", "run", "docker.sock"))
 	} else if program := m.program(o, "docker"); program != "" {
 		d.add(Variant{Kind: Unknown, Evidence: "program " + program})
 	}
-	d.lookAtHost(m, o, &signs{})
+	d.lookAtHost(v, &signs{})
 	return d
 }
 
@@ -182,15 +130,17 @@ func lookDockerWindows(m Machine, o Options) Docker {
 	if o.Root != "" {
 		return Docker{}
 	}
+	d.Daemon = Daemon{ConfigFile: d.ConfigFile}
+	v := variants{m: m, o: o}
 	programs := first(o.dir("ProgramFiles"), `C:\Program Files`)
 	if app := firstOf(m, join(windows, programs, "Docker", "Docker", "Docker Desktop.exe")); app != "" {
-		d.addDesktop(o, app)
+		d.addDesktop(v, app, "")
 	} else if dockerd := firstOf(m, join(windows, programs, "Docker", "dockerd.exe")); dockerd != "" {
 		d.Found, d.Evidence = true, "program "+dockerd
 	} else if program := m.program(o, "docker"); program != "" {
 		d.add(Variant{Kind: Unknown, Evidence: "program " + program})
 	}
-	d.lookAtHost(m, o, &signs{})
+	d.lookAtHost(v, &signs{})
 	return d
 }
 
@@ -246,7 +196,7 @@ func (m Machine) isDir(p string) bool {
 // beneath /snap is not counted: it is seen as a [Snap].
 func (m Machine) program(o Options, name string) string {
 	if o.GOOS != windows {
-		for _, dir := range binFolders() {
+		for _, dir := range binFolders(o.GOOS) {
 			if info, err := m.Stat(dir + "/" + name); err == nil && info.Mode().IsRegular() {
 				return dir + "/" + name
 			}

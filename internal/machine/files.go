@@ -62,6 +62,9 @@ func (m Machine) Stat(p string) (fs.FileInfo, error) { return fs.Stat(m.files(),
 // ReadDir lists a folder by name.
 func (m Machine) ReadDir(p string) ([]fs.DirEntry, error) { return fs.ReadDir(m.files(), Name(p)) }
 
+// ReadLink is where a symbolic link points; an error where links cannot be read.
+func (m Machine) ReadLink(p string) (string, error) { return fs.ReadLink(m.files(), Name(p)) }
+
 // ReadFile reads a regular file of at most limit bytes, symbolic links
 // followed as container tools do. It returns a [*NotRegularError] without
 // waiting for the other end of a pipe, or an error that wraps [ErrTooLarge].
@@ -131,6 +134,20 @@ func (whole) Stat(name string) (fs.FileInfo, error) {
 	return os.Stat(native(name))
 }
 
+func (whole) ReadLink(name string) (string, error) {
+	if !fs.ValidPath(name) {
+		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
+	}
+	return os.Readlink(native(name))
+}
+
+func (whole) Lstat(name string) (fs.FileInfo, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "lstat", Path: name, Err: fs.ErrInvalid}
+	}
+	return os.Lstat(native(name))
+}
+
 // beneath is a folder that nothing leads out of, no symbolic link either. It
 // is opened for each call, so that a Machine need not be closed.
 type beneath string
@@ -155,6 +172,24 @@ func (dir beneath) Stat(name string) (fs.FileInfo, error) {
 	}
 	defer root.Close() //nolint:errcheck // only read
 	return root.Stat(inTree(name))
+}
+
+func (dir beneath) ReadLink(name string) (string, error) {
+	root, err := os.OpenRoot(string(dir))
+	if err != nil {
+		return "", err
+	}
+	defer root.Close() //nolint:errcheck // only read
+	return root.Readlink(inTree(name))
+}
+
+func (dir beneath) Lstat(name string) (fs.FileInfo, error) {
+	root, err := os.OpenRoot(string(dir))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() //nolint:errcheck // only read
+	return root.Lstat(inTree(name))
 }
 
 // inTree leaves out the drive, which a tree has not.

@@ -39,7 +39,7 @@ type Docker struct {
 	// CertsDir is where the engine looks for a CA by the host of an image. It
 	// is given also when no engine was found; "" if there is no such folder.
 	CertsDir   string
-	ConfigFile string // its daemon.json, also when no engine was found
+	ConfigFile string // its daemon.json, also when no engine was found; that of Daemon
 	Socket     string // where that engine, and no other, answers; "" if no socket was seen
 	Daemon     Daemon // how that engine is started
 
@@ -73,6 +73,9 @@ type Variant struct {
 	User       bool   // its files are the user's own, not root's
 	Restart    string // what makes it read CertsDir; "" if it does so by itself
 	Daemon     Daemon // how it is started; zero where that cannot be seen
+
+	ConfigRestart string // what makes it read ConfigFile, where SIGHUP to Daemon.Process is not the way; "" if it is
+	AlsoCertsDir  string // a second folder that some of its releases read instead; "" if it is not there
 }
 
 // Options are what [Look] starts from. All of the environment comes in here.
@@ -97,7 +100,20 @@ func Look(o Options) Machine {
 		o.LookPath = func(string) (string, error) { return "", fs.ErrNotExist }
 	}
 	m := Machine{GOOS: o.GOOS, Euid: o.Euid, Root: o.Root, Dirs: DirsOf(o), FS: o.FS}
+	if o.Root == "" {
+		m.Home = o.Home
+	} else {
+		// Nothing of a tree is the user's, and nothing runs in it.
+		o.Getenv, o.Show = nil, nil
+	}
 	m.Docker = lookDocker(m, o)
+	m.Containerd = lookContainerd(m, o)
+	m.Podman = lookPodman(m, o)
+	m.BuildKit = lookBuildKit(m, o)
+	m.Kubernetes = lookKubernetes(m)
+	m.Notary = within(o.GOOS, m.dockerConfig(o), "tls")
+	m.System = lookSystem(m, o)
+	m.Elsewhere = lookElsewhere(m, o)
 	return m
 }
 

@@ -13,9 +13,10 @@ type Process struct {
 type Daemon struct {
 	Process *Process // nil: it does not run, or cannot be seen
 
+	// These are read from the argv of Process, or from what would start it.
 	PIDFile       string   // where its number is written
-	ConfigFile    string   // the file that it reads
-	Explicit      bool     // ConfigFile was named by --config-file
+	ConfigFile    string   // the file that it reads; "" if it is named from a folder that cannot be seen
+	Explicit      bool     // ConfigFile was named by --config-file, so it has to be there
 	InsecureFlags []string // the values of --insecure-registry in its argv
 
 	Unit        string     // the systemd unit that starts it; "" if none does
@@ -28,8 +29,9 @@ type Daemon struct {
 // A FlagFile is a file of shell variables that a service makes a command line of.
 type FlagFile struct {
 	Path     string
-	Variable string // such as DOCKER_OPTS
+	Variable string // such as DOCKER_OPTS; "" for a unit file, which is no shell
 	Why      string // why it counts, or does not, in words
+	Missing  bool   // it is not there, and would count if it were
 }
 
 // Containerd is what is known of containerd and the tools upon it.
@@ -44,6 +46,12 @@ type Containerd struct {
 	CertsDir   string // where hosts are looked for: the first of ConfigPath, else /etc/containerd/certs.d
 	Nerdctl    bool   // nerdctl reads certs.d whatever config.toml says
 	Socket     string
+
+	// Problem is why config.toml says nothing of CRI and registries, in words,
+	// "" if it was read. It may hold any byte.
+	Problem   string
+	Imports   bool   // config.toml has imports, which are not followed: they may say otherwise
+	UserCerts string // certs.d that nerdctl reads when it runs as a normal user; "" without a home
 }
 
 // PodmanFamily is what is known of the family that reads through containers/image: Podman, Buildah,
@@ -93,7 +101,10 @@ type System struct {
 	Ext    string   // how the file's name has to end
 	Update []string // argv, absolute, that makes the bundle; nil if it is not there
 	Undo   []string // argv after the file is gone
-	Bundle string   // the file that programs read
+	Bundle string   // the file that programs read; "" where there is none
+
+	// Where Dir is "", what is meant has to be added at the end: the file of the
+	// CA to Update, and to Undo the file (macOS) or the SHA-1 thumbprint (Windows).
 }
 
 // Elsewhere is a tool whose files lie in a machine of its own.
