@@ -114,8 +114,8 @@ func (e *Engine) Close() error { return e.api.Close() }
 // Host is the address that the engine was opened with.
 func (e *Engine) Host() string { return e.host }
 
-// Info is what an engine says of itself when it is pinged.
-type Info struct {
+// A Pong is what an engine says of itself when it is pinged.
+type Pong struct {
 	APIVersion string // highest that it serves, such as "1.41"
 	OS         string // of the containers: "linux", "windows"
 }
@@ -123,29 +123,29 @@ type Info struct {
 // Ping asks whether the engine is there, and settles the version of the API.
 // It takes 2 s at most. The error is [ErrNoEngine] when there is no such
 // socket and nobody configured it, else [*UnavailableError].
-func (e *Engine) Ping(ctx context.Context) (Info, error) {
+func (e *Engine) Ping(ctx context.Context) (Pong, error) {
 	return e.ping(ctx, e.o.Silence)
 }
 
-func (e *Engine) ping(ctx context.Context, limit time.Duration) (Info, error) {
+func (e *Engine) ping(ctx context.Context, limit time.Duration) (Pong, error) {
 	short, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	res, err := e.api.Ping(short, client.PingOptions{NegotiateAPIVersion: true})
 	switch {
 	case ctx.Err() != nil:
-		return Info{}, ctx.Err()
+		return Pong{}, ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded) || short.Err() != nil:
-		return Info{}, e.unavailable(fmt.Sprintf("silent for %s", limit), err)
+		return Pong{}, e.unavailable(fmt.Sprintf("silent for %s", limit), err)
 	case errors.Is(err, fs.ErrNotExist) && !e.o.Configured:
-		return Info{}, ErrNoEngine
+		return Pong{}, ErrNoEngine
 	case err != nil && e.forbidden(short):
-		return Info{}, e.unavailable("you may not use its socket", fs.ErrPermission)
+		return Pong{}, e.unavailable("you may not use its socket", fs.ErrPermission)
 	case err != nil:
-		return Info{}, e.unavailable(plain(err), err)
+		return Pong{}, e.unavailable(plain(err), err)
 	case res.APIVersion == "":
-		return Info{}, e.unavailable("what answers there does not speak the Docker API", nil)
+		return Pong{}, e.unavailable("what answers there does not speak the Docker API", nil)
 	}
-	return Info{APIVersion: res.APIVersion, OS: res.OSType}, nil
+	return Pong{APIVersion: res.APIVersion, OS: res.OSType}, nil
 }
 
 // forbidden says whether the socket is there and not for us: the client's error
@@ -243,11 +243,5 @@ func (e *Engine) keepsManifests(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, e.failure(ctx, "state of the engine", err)
 	}
-	for _, pair := range res.Info.DriverStatus {
-		// moby daemon/containerd/service.go, LayerStoreStatus
-		if pair[0] == "driver-type" && pair[1] == "io.containerd.snapshotter.v1" {
-			return true, nil
-		}
-	}
-	return false, nil
+	return containerdStore(res.Info), nil
 }

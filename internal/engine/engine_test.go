@@ -21,7 +21,7 @@ func TestPingSaysWhatTheEngineIs(t *testing.T) {
 	t.Parallel()
 	e := newFake(t, false).open(t, engine.Options{})
 	info, err := e.Ping(t.Context())
-	if err != nil || info != (engine.Info{APIVersion: "1.41", OS: "linux"}) {
+	if err != nil || info != (engine.Pong{APIVersion: "1.41", OS: "linux"}) {
 		t.Errorf("got %+v (%v)", info, err)
 	}
 	p, err := e.Platform(t.Context())

@@ -46,6 +46,11 @@ func (v Verdict) String() string {
 type Proof struct {
 	Verdict Verdict
 	Message string // the engine's words; foreign bytes
+	// TokenFault says that the certificate of the token server was refused, not
+	// the registry's. Docker 29.0 to 29.4 with the containerd store ask for
+	// tokens with the system's roots alone, whatever certs.d or
+	// insecure-registries say (moby c2075797fa, docker/cli#6748).
+	TokenFault bool
 }
 
 // ProveTrust has the engine ask the registry host, as it is written in an
@@ -61,26 +66,32 @@ func (e *Engine) ProveTrust(ctx context.Context, host string) (Proof, error) {
 	short, cancel := context.WithTimeout(guarded, proofLimit)
 	defer cancel()
 
-	name := host + "/vicr-proof-" + random() + "/" + random() + ":" + random()
+	name := NoImage(host)
 	text, pulled, err := e.askFor(short, name)
 	switch {
 	case guarded.Err() != nil:
 		return Proof{}, context.Cause(guarded)
 	case short.Err() != nil:
-		return Proof{Unreachable, "no answer within " + proofLimit.String()}, nil
+		return Proof{Verdict: Unreachable, Message: "no answer within " + proofLimit.String()}, nil
 	case client.IsErrConnectionFailed(err):
 		return Proof{}, e.unavailable(plain(err), err)
 	case pulled:
 		// A registry that has every name: it is not to leave anything behind.
-		return Proof{Trusted, text}, e.remove(ctx, name)
+		return Proof{Verdict: Trusted, Message: text}, e.remove(ctx, name)
 	case err != nil:
 		text = plain(err)
 	}
-	return Proof{judge(text, host), text}, nil
+	v := Judge(text, host)
+	return Proof{Verdict: v, Message: text, TokenFault: tokenFault(text)}, nil
+}
+
+// NoImage is a name on host of which no registry has an image.
+func NoImage(host string) string {
+	return host + "/vicr-proof-" + random() + "/" + random() + ":" + random()
 }
 
 // random is a word that fits in any place of an image reference and, made of
-// consonants alone, holds none of the words that [judge] looks for.
+// consonants alone, holds none of the words that [Judge] looks for.
 func random() string {
 	const letters = "bcdfghjkmpqrvwxz"
 	b := make([]byte, 16)
@@ -127,7 +138,7 @@ func unreadable(err error) error {
 // asked: a token server's x509 error comes with the registry's own words
 // around it, and a fault of the folder may speak of certificates. Collected
 // from dockerd 20.10.24, dockerd v2.0.0-beta.1 and beta.24 on both image
-// stores, and Podman 4.3.1.
+// stores, Podman 4.3.1 with Skopeo and Buildah, and ctr 1.6.20 and 2.4.2.
 var words = []struct {
 	verdict Verdict
 	any     []string // lower case
@@ -140,17 +151,34 @@ var words = []struct {
 		"dial tcp", "no route to host", "connection refused", "i/o timeout", "deadline exceeded", "client.timeout", "lookup ",
 	}},
 	{Trusted, []string{
-		"no basic auth credentials", "pull access denied", "unauthorized", "denied", "not found", "manifest unknown", " 401 ",
+		"no basic auth credentials", "pull access denied", "insufficient_scope", "unauthorized", "denied", "not found", "manifest unknown", " 401 ",
 	}},
 }
 
-// judge reads an engine's message about a registry. What the user typed is
-// taken out first: a host may be named certificate.example.
-func judge(text, host string) Verdict {
+// unrelated are words about this machine that hold some of those about a registry.
+var unrelated = []string{"permission denied", "executable file not found", "command not found"}
+
+// tokenFault knows the words of containerd's resolver, which stand before those
+// about the certificate (docker/auth/fetch.go).
+func tokenFault(text string) bool {
+	_, after, ok := strings.Cut(text, "failed to fetch anonymous token")
+	if !ok {
+		_, after, ok = strings.Cut(text, "failed to fetch oauth token")
+	}
+	return ok && strings.Contains(after, "x509:")
+}
+
+// Judge reads the message of an engine, or of another tool that pulls, about
+// the registry host. What the user typed is taken out first: a host may be
+// named certificate.example.
+func Judge(text, host string) Verdict {
 	text = strings.ToLower(text)
 	text = strings.ReplaceAll(text, strings.ToLower(host), "HOST")
 	if name, _, _ := strings.Cut(host, ":"); strings.Contains(name, ".") {
 		text = strings.ReplaceAll(text, strings.ToLower(name), "HOST")
+	}
+	for _, own := range unrelated {
+		text = strings.ReplaceAll(text, own, "LOCAL")
 	}
 	text = " " + strings.Join(strings.Fields(text), " ") + " " // 401 counts as a word, not as a part of a port
 	for _, w := range words {

@@ -43,6 +43,8 @@ func answers() []struct {
 		{"20.10, token, bogus user", 500, `Head "https://H/v2/NAME/manifests/TAG": unauthorized`, engine.Trusted},
 		{"containerd store, token, bogus user", 500, "error from registry: unauthorized\nunauthorized", engine.Trusted},
 		{"containerd store before 29.5, token server", 500, resolve + `failed to authorize: failed to fetch anonymous token: Get "https://192.0.2.2:5447/token?scope=repository%3ANAME%3Apull&service=reg-token": tls: failed to verify certificate: x509: certificate signed by unknown authority`, engine.NotTrusted},
+		{"containerd store before 29.5, logged in, token server", 500, resolve + `failed to authorize: failed to fetch oauth token: Post "https://192.0.2.2:5447/token": tls: failed to verify certificate: x509: certificate signed by unknown authority`, engine.NotTrusted},
+		{"containerd store, token refused", 500, resolve + `failed to authorize: failed to fetch anonymous token: unexpected status from GET request to https://192.0.2.2:5447/token: 401 Unauthorized`, engine.Trusted},
 		{"20.10, wrong name", 500, `Get "https://H/v2/": x509: certificate is valid for 192.0.2.99, not 192.0.2.2`, engine.NotTrusted},
 		{"containerd store, wrong name", 500, resolve + head + `tls: failed to verify certificate: x509: certificate is valid for 192.0.2.99, not 192.0.2.2`, engine.NotTrusted},
 		{"plain HTTP", 500, `Get "https://H/v2/": http: server gave HTTP response to HTTPS client`, engine.NotTrusted},
@@ -87,6 +89,9 @@ func TestProveTrustJudgesByTheEnginesWords(t *testing.T) {
 				p, err := f.open(t, engine.Options{}).ProveTrust(t.Context(), host)
 				if err != nil || p.Verdict != a.want {
 					t.Errorf("%s: %q (%v), want %s", p.Verdict, p.Message, err, a.want)
+				}
+				if want := strings.HasSuffix(a.what, "token server"); p.TokenFault != want {
+					t.Errorf("fault of the token request: %t, want %t", p.TokenFault, want)
 				}
 			})
 		}

@@ -48,6 +48,10 @@ type Report struct {
 	CertErr    *pki.CertError      // why the system's roots do not verify it; nil with Public
 	TLSVersion uint16              // as in crypto/tls; 0 over plain HTTP
 
+	// ClientCert says that it answers nobody without a client certificate that
+	// it knows. What answers there is not known then: nothing below is set.
+	ClientCert bool
+
 	Registry   bool   // it answers as a registry does
 	Status     int    // of GET /v2/; 0 if it led to another host
 	Challenge  string // the Www-Authenticate header, at most 4 KiB
@@ -90,9 +94,10 @@ func Host(ctx context.Context, h ref.Host, o Options) (Report, error) {
 	t := wire.Pinned(config, r.Chain[0])
 	defer t.CloseIdleConnections()
 	v1, err := r.ask(ctx, t)
-	if err != nil {
+	if err != nil && !wire.ClientCertRequired(err) {
 		return r, err
 	}
+	r.ClientCert = err != nil
 	r.Verdict = r.verdict(v1)
 	return r, nil
 }
@@ -119,6 +124,9 @@ func handshake(ctx context.Context, c wire.Config) (*tls.ConnectionState, error)
 	}
 	if state := seen.Load(); state != nil {
 		return state, nil
+	}
+	if e, ok := errors.AsType[*wire.ClientCertError](err); ok && e.State != nil && len(e.State.PeerCertificates) > 0 {
+		return e.State, nil // TLS 1.2: it hung up within the handshake
 	}
 	if err == nil {
 		err = &wire.Error{Op: "tls handshake", Host: c.Host.String(), Kind: wire.TLS, Err: errNoCertificate}
@@ -169,7 +177,7 @@ func (r *Report) verdict(v1 bool) Verdict {
 	switch {
 	case v1:
 		return OnlyV1
-	case !r.Registry && r.answered():
+	case !r.Registry && r.answered() && !r.ClientCert:
 		return NotRegistry
 	case r.CertErr == nil:
 		return Public

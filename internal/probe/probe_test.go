@@ -310,3 +310,42 @@ func hostOf(t *testing.T, address string) ref.Host {
 	}
 	return h
 }
+
+func TestARegistryThatDemandsAClientCertificateIsRecognised(t *testing.T) {
+	t.Parallel()
+	ca := testkit.NewCA(t)
+	page := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte("<center>No required SSL certificate was sent</center>"))
+	}
+	for name, c := range map[string]struct {
+		auth    tls.ClientAuthType
+		version uint16
+		handler http.HandlerFunc
+		asks    bool
+	}{
+		"TLS 1.2":                 {tls.RequireAnyClientCert, tls.VersionTLS12, harbor, true},
+		"TLS 1.3":                 {tls.RequireAnyClientCert, tls.VersionTLS13, harbor, true},
+		"nginx":                   {tls.RequestClientCert, tls.VersionTLS13, page, true},
+		"one that can do without": {tls.RequestClientCert, tls.VersionTLS13, harbor, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewUnstartedServer(c.handler)
+			s.Config.ErrorLog = log.New(io.Discard, "", 0)
+			s.TLS = &tls.Config{
+				Certificates: []tls.Certificate{ca.NewLeaf(t, testkit.SANs(loopback)).TLS()},
+				ClientAuth:   c.auth, MinVersion: c.version, MaxVersion: c.version,
+			}
+			s.StartTLS()
+			t.Cleanup(s.Close)
+			r, err := probe.Host(t.Context(), hostOf(t, s.URL), probe.Options{Sleep: noSleep})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.ClientCert != c.asks || r.Verdict != probe.PrivateCA || len(r.Chain) != 1 || r.TLSVersion != c.version || r.Registry == c.asks {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}

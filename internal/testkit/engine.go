@@ -16,6 +16,13 @@ import (
 // that it is asked for; it may be nil.
 func EngineSaying(tb testing.TB, message string, heard func(image string)) string {
 	tb.Helper()
+	return EngineInfo(tb, nil, message, heard)
+}
+
+// EngineInfo is [EngineSaying] for an engine that describes itself: info makes
+// its answer to GET /info, with the keys of the Engine API; nil: an empty one.
+func EngineInfo(tb testing.TB, info func() map[string]any, message string, heard func(image string)) string {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "vicr") //nolint:usetesting // the path of a socket has to be short
 	if err != nil {
 		tb.Fatal(err)
@@ -29,18 +36,40 @@ func EngineSaying(tb testing.TB, message string, heard func(image string)) strin
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", "1.41")
 		w.Header().Set("Content-Type", "application/json")
-		if !strings.HasSuffix(r.URL.Path, "/images/create") {
-			return
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/info"):
+			answer := map[string]any{}
+			if info != nil {
+				answer = info()
+			}
+			json.NewEncoder(w).Encode(answer)
+		case strings.HasSuffix(r.URL.Path, "/version"):
+			json.NewEncoder(w).Encode(map[string]any{"Version": "library-import", "ApiVersion": "1.41", "Os": "linux", "Arch": "amd64"})
+		case strings.HasSuffix(r.URL.Path, "/images/create"):
+			if heard != nil {
+				heard(r.URL.Query().Get("fromImage"))
+			}
+			w.WriteHeader(http.StatusInternalServerError)
+			json.NewEncoder(w).Encode(map[string]string{"message": message})
 		}
-		if heard != nil {
-			heard(r.URL.Query().Get("fromImage"))
-		}
-		w.WriteHeader(http.StatusInternalServerError)
-		json.NewEncoder(w).Encode(map[string]string{"message": message})
 	}))
 	s.Listener.Close()
 	s.Listener = l
 	s.Start()
 	tb.Cleanup(s.Close)
 	return socket
+}
+
+// Insecure is the part of an answer to GET /info that lists the registries
+// which are not verified: hosts, and networks where there is a slash.
+func Insecure(list ...string) map[string]any {
+	hosts, networks := map[string]any{"docker.io": map[string]any{"Name": "docker.io", "Secure": true}}, []string{"127.0.0.0/8"}
+	for _, s := range list {
+		if strings.Contains(s, "/") {
+			networks = append(networks, s)
+		} else {
+			hosts[s] = map[string]any{"Name": s, "Secure": false}
+		}
+	}
+	return map[string]any{"RegistryConfig": map[string]any{"IndexConfigs": hosts, "InsecureRegistryCIDRs": networks}}
 }

@@ -74,6 +74,9 @@ func (t *Transport) tlsFault(h *hop, phase string, err error) (Kind, error) {
 		}
 		return TLS, err
 	}
+	if fault := t.clientFault(h, err); fault != nil {
+		return TLS, fault
+	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
 		return TLS, err // an alert, as crypto/tls has it: with TLS 1.3 also after the handshake
 	}

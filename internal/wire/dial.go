@@ -177,9 +177,14 @@ func (t *Transport) setProxy(h *hop) error {
 		// it is shown a password.
 		return h.fail(ProxyRefused, errProxyTLS)
 	}
+	if proxy != nil && proxy.Scheme == schemeHTTPS && t.config.ClientCert != nil && t.own(h) {
+		return h.fail(ProxyRefused, errProxyCert) // for the same reason it would be shown to the proxy
+	}
 	h.proxy = proxy
 	return nil
 }
+
+var errProxyCert = errors.New("a proxy that is itself reached over https cannot be used together with a client certificate")
 
 var errProxyTLS = errors.New("a proxy that is itself reached over https cannot be used without verifying the registry")
 

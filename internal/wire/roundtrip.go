@@ -265,11 +265,17 @@ func (t *Transport) once(h *hop) (*http.Response, bool, error) {
 		drain(resp)
 		return nil, true, h.fail(ProxyRefused, &ProxyError{Proxy: h.proxy.Host, Status: resp.StatusCode})
 	}
+	if err := t.refusedByPage(h, resp); err != nil {
+		return nil, true, h.fail(TLS, err)
+	}
 	return resp, true, nil
 }
 
 // via is the connections that h may use.
 func (t *Transport) via(h *hop) *http.Transport {
+	if t.own(h) {
+		return t.certed
+	}
 	if strings.EqualFold(h.req.URL.Hostname(), t.base.Hostname()) {
 		return t.http
 	}

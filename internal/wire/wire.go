@@ -60,6 +60,10 @@ type Config struct {
 	PlainHTTP          bool // speak http to the origin; only because the user said so
 	InsecureSkipVerify bool // do not verify the certificate of the origin's host name; only because the user said so
 
+	// ClientCert is shown to the registry, and to token services of Realms under
+	// the same host name, when they ask for one; to nobody else. Nil: none.
+	ClientCert *tls.Certificate
+
 	// Realms are origins (scheme://host:port) beside the registry's own that
 	// credentials may go to: token services that the user agreed to. That of
 	// Docker Hub is known.
@@ -92,11 +96,13 @@ type Transport struct {
 	base    *url.URL
 	realms  map[string]bool // origins
 	pinned  bool
-	http    *http.Transport // to the origin's host name
+	certed  *http.Transport // to the origin, and to realms under its host name; shows the client certificate
+	http    *http.Transport // to what else is under the origin's host name
 	others  *http.Transport // to all others
 	dial    dialFunc
 	class   atomic.Int32 // addressClass of the origin, once it was dialled
 	aliases map[string]bool
+	asking  asking
 }
 
 // New returns a transport for the registry c.Host.
@@ -129,6 +135,7 @@ func (t *Transport) Origin() string { return OriginOf(t.base) }
 
 // CloseIdleConnections closes the connections that no request uses.
 func (t *Transport) CloseIdleConnections() {
+	t.certed.CloseIdleConnections()
 	t.http.CloseIdleConnections()
 	t.others.CloseIdleConnections()
 }
@@ -153,9 +160,12 @@ func newTransport(c Config, leaf *x509.Certificate) *Transport {
 	t.realms = realmsOf(c)
 	t.aliases = aliasesOf(c.Host)
 	t.http = t.transport(t.tlsConfig(leaf))
-	t.others = t.http
+	t.others, t.certed = t.http, t.http
 	if c.InsecureSkipVerify {
 		t.others = t.transport(t.verifyingConfig())
+	}
+	if c.ClientCert != nil {
+		t.certed = t.transport(t.answering(t.tlsConfig(leaf), c.ClientCert))
 	}
 	return t
 }
@@ -186,13 +196,14 @@ func (t *Transport) verifyingConfig() *tls.Config {
 }
 
 func (t *Transport) tlsConfig(leaf *x509.Certificate) *tls.Config {
-	c := t.verifyingConfig()
+	c := t.answering(t.verifyingConfig(), nil)
 	switch {
 	case leaf != nil:
 		c.InsecureSkipVerify = true // verifyPin compares the certificate itself
 		c.VerifyConnection = verifyPin(leaf)
 	case t.config.InsecureSkipVerify:
 		c.InsecureSkipVerify = true // the user said so
+		c.VerifyConnection = t.asking.see
 	}
 	return c
 }

@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/registry"
+	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/client"
+)
+
+// infoLimit is how long an engine may take to describe itself: it counts its
+// containers for that, and may be busy.
+const infoLimit = 15 * time.Second
+
+// Info is what an engine says of itself. Its words are foreign.
+type Info struct {
+	ServerVersion   string // such as "29.4.3"; may be no number at all
+	OperatingSystem string // of the machine it runs on, such as "Docker Desktop"
+	Driver          string // of its storage
+	ContainerdStore bool   // it keeps images in the containerd store
+	DataRoot        string
+	// Insecure are the registries that it does not verify: hosts as they are
+	// written in an image reference, and networks as CIDRs. Podman names none.
+	Insecure    []string
+	LiveRestore bool // its containers survive it
+	Running     int  // containers
+	Rootless    bool
+	Podman      bool // Podman's socket
+}
+
+// Info asks the engine to describe itself. It takes 15 s at most. The error is
+// [ErrNoEngine] when there is no such socket and nobody configured it, an
+// [*UnavailableError], or wraps a [*ResponseError].
+func (e *Engine) Info(ctx context.Context) (Info, error) {
+	if _, err := e.Ping(ctx); err != nil {
+		return Info{}, err
+	}
+	short, cancel := context.WithTimeoutCause(ctx, infoLimit, e.unavailable(fmt.Sprintf("silent for %s", infoLimit), nil))
+	defer cancel()
+	res, err := e.api.Info(short, client.InfoOptions{})
+	if err != nil {
+		return Info{}, e.failure(short, "state of the engine", err)
+	}
+	v, err := e.api.ServerVersion(short, client.ServerVersionOptions{})
+	if err != nil {
+		return Info{}, e.failure(short, "version of the engine", err)
+	}
+	i := res.Info
+	return Info{
+		ServerVersion:   i.ServerVersion,
+		OperatingSystem: i.OperatingSystem,
+		Driver:          i.Driver,
+		ContainerdStore: containerdStore(i),
+		DataRoot:        i.DockerRootDir,
+		Insecure:        insecure(i.RegistryConfig),
+		LiveRestore:     i.LiveRestoreEnabled,
+		Running:         i.ContainersRunning,
+		Rootless:        slices.ContainsFunc(i.SecurityOptions, isRootless),
+		// The one place where it gives its name (podman 4.3.1, GET /version).
+		Podman: slices.ContainsFunc(v.Components, func(c system.ComponentVersion) bool { return c.Name == "Podman Engine" }),
+	}, nil
+}
+
+// containerdStore says whether the engine keeps manifests and compressed
+// layers as they came (moby daemon/containerd/service.go, LayerStoreStatus).
+func containerdStore(i system.Info) bool {
+	return slices.Contains(i.DriverStatus, [2]string{"driver-type", "io.containerd.snapshotter.v1"})
+}
+
+// isRootless knows the security option, which may have details after a comma.
+func isRootless(option string) bool {
+	name, _, _ := strings.Cut(option, ",")
+	return name == "name=rootless" || name == "rootless"
+}
+
+func insecure(c *registry.ServiceConfig) []string {
+	if c == nil {
+		return nil
+	}
+	var list []string
+	for host, index := range c.IndexConfigs {
+		if index != nil && !index.Secure {
+			list = append(list, host)
+		}
+	}
+	for _, network := range c.InsecureRegistryCIDRs {
+		list = append(list, network.String())
+	}
+	slices.Sort(list)
+	return list
+}
+
+// oldestMajor is below the first Docker with versions by date, 17.03. Smaller
+// numbers are those of other products: Podman, builds of moby's Go module.
+const oldestMajor = 17
+
+// OlderThan says whether a Docker engine's version is before major.minor, and
+// whether that can be known: a version may be "dev", or a distribution's own word.
+func OlderThan(version string, major, minor int) (older, known bool) {
+	first, rest, ok := strings.Cut(version, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	if end := strings.IndexFunc(second, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
+		second = second[:end]
+	}
+	a, errA := strconv.ParseUint(first, 10, 31)
+	b, errB := strconv.ParseUint(second, 10, 31)
+	if !ok || errA != nil || errB != nil || a < oldestMajor {
+		return false, false
+	}
+	return int(a) < major || int(a) == major && int(b) < minor, true
+}
