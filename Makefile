@@ -5,7 +5,7 @@ GORELEASER    = go run github.com/goreleaser/goreleaser/v2@v2.16.0
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test e2e faults lint generate release-check clean
+.PHONY: build demo test e2e e2e-tools faults lint generate release-check clean
 
 build: ## the binary, ./vicr
 	go build -trimpath -o vicr .
@@ -16,9 +16,12 @@ demo: build ## trust, log in, pull, tag, push and pull back, against a registry 
 test: ## needs nothing but Go
 	go test ./...
 
-e2e: ## real engines and registries; needs root and what it names
-	@! grep -n 't\.Skip' cmd/e2e*_test.go internal/engine/e2e_test.go internal/testkit/rig_linux.go
-	go test -tags e2e -count=1 -timeout 15m -run '^TestReal' ./internal/engine ./cmd
+e2e: ## real engines and registries; needs root, e2e-tools and what it names; FULL=1 the whole matrix
+	@! grep -n 't\.Skip' cmd/e2e*_test.go internal/*/e2e*_test.go internal/testkit/rig*.go
+	go test -tags e2e -count=1 -timeout 15m -run '^TestReal' ./internal/testkit ./internal/engine ./internal/proof ./cmd
+
+e2e-tools: ## the engines for e2e that Debian lacks, into a cache; FULL=1 one more
+	@sh testdata/e2e-tools.sh
 
 faults: ## kill at every numbered crash point; FAULTS=full also all pairs of kills
 	go test -tags crashpoints -count=1 -timeout 10m -run '^TestCrash' ./internal/store ./internal/change

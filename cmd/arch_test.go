@@ -31,7 +31,12 @@ var mayImport = map[string]string{
 	"internal/engine":   "internal/ref internal/transfer internal/atomicfile",
 	"internal/transfer": "",
 	// Proving asks several rooms; in cmd it would be logic.
-	"internal/proof":   "internal/ref internal/pki internal/atomicfile internal/change internal/machine internal/wire internal/engine",
+	"internal/proof":  "internal/ref internal/pki internal/atomicfile internal/edit internal/change internal/machine internal/wire internal/engine",
+	"internal/doctor": "internal/ref internal/pki internal/wire internal/auth internal/probe internal/harbor internal/machine internal/trust internal/registry internal/engine",
+	// The owner of a file is read as package atomicfile records it.
+	"internal/status": "internal/ref internal/pki internal/atomicfile internal/edit internal/change internal/machine internal/trust",
+	// What trust does once it was agreed to; in cmd it would be logic.
+	"internal/install": "internal/pki internal/atomicfile internal/change internal/machine internal/trust internal/proof internal/engine internal/ref",
 	"internal/sandbox": "internal/atomicfile",
 	"internal/testkit": "*",
 	// The contract of Source and Sink as a suite, for tests of the rooms that fit them.

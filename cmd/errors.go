@@ -12,8 +12,10 @@ import (
 	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/edit"
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/harbor"
+	"github.com/vicr-cli/vicr/internal/install"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/proof"
 	"github.com/vicr-cli/vicr/internal/ref"
@@ -143,13 +145,24 @@ var rules = []rule{
 		try: "ask for the certificate alone; whoever has this file can pose as the registry",
 	},
 	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, hints: usageHints},
+	{
+		code: codeRefused, when: "dockerd would have insecure registries from its command line and from daemon.json, and not start",
+		match: is[*trust.ConflictError], try: "grep -rn insecure-regist /etc/docker /etc/default /etc/sysconfig /etc/systemd/system shows where they are; keep them in one place",
+	},
+	{code: codeRefused, when: "--insecure is for a network in which strangers may be", match: is[*trust.WideNetworkError], try: "vicr trust --insecure REGISTRY:PORT, one at a time"},
+	{
+		code: codeRefused, when: "--restart would end running containers", match: is[*install.BusyError],
+		try: "docker ps shows them; stop them, or let them live on with \"live-restore\": true in daemon.json and: systemctl reload docker",
+	},
 	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], hints: consentHints},
+	{code: codeUntrusted, when: "the engine trusts the registry and not where it gives out tokens", match: tokenFault, try: "Docker before 29.5 with the containerd image store does this: upgrade it, or: vicr trust HOST --for system, and restart Docker"},
 	{code: codeUntrusted, when: "the files are in place and a tool still does not trust the registry", match: is[*proof.Error], try: "ls -la /etc/docker/certs.d/HOST shows what the engine reads; a .cert or .key without its other half there breaks every pull"},
 	{
 		code: codeUntrusted, when: "the fingerprint given is not that of the registry", match: is[*pki.MismatchError],
 		try: "ask the administrator of the registry for the fingerprint again; if it stays different, somebody may be in between",
 	},
 	{code: codeUntrusted, when: "the registry's certificate does not verify", match: is[*pki.CertError], hints: certHints},
+	{code: codeUntrusted, when: "the registry lets nobody in without a client certificate", match: wire.ClientCertRequired, try: "vicr trust HOST --client-cert FILE --client-key FILE"},
 	{code: codeUntrusted, when: "TLS with the registry failed", match: isKind(wire.TLS), try: "vicr trust HOST"},
 	{
 		code: codeUntrusted, when: "the registry speaks plain HTTP", match: isKind(wire.NotHTTPS),
@@ -185,9 +198,11 @@ var rules = []rule{
 	},
 	{code: codeFailed, when: "the Docker engine refused an image, or gave one that cannot be read", match: any3[*engine.LoadError, *engine.SaveError, *engine.ResponseError], try: "docker info shows whether the engine is well; --to store and --from store leave it aside"},
 	{code: codeFailed, when: "the docker context in use cannot be read", match: is[*engine.ContextError], try: "docker context ls"},
+	{code: codeFailed, when: "doctor found something broken", match: is[*doctorError], try: "type what stands under each fail above, from the top; then run it again"},
+	{code: codeFailed, when: "status found files, processes or a CA that are not as they should be", match: is[*driftError], try: "type what is said beside each", hints: driftHints},
 	{code: codeFailed, when: "another vicr or docker holds a lock", match: is[*atomicfile.LockedError], try: "wait for it to end, then run this again"},
 	{code: codeRefused, when: "a journal or a store could have been written by somebody else", match: either[*change.UnsafeError, *store.UnsafeError], try: "look at what is named with ls -la; remove it if it is not yours"},
-	{code: codeRefused, when: "a link below --root leads out of it", match: is[*treeError], try: "make the link relative to the tree, or name the tree that it leads to"},
+	{code: codeRefused, when: "a link below --root leads out of it", match: is[*install.TreeError], try: "make the link relative to the tree, or name the tree that it leads to"},
 	{code: codeFailed, when: "a folder is no OCI layout", match: is[*store.LayoutError], try: "name a folder that holds one, or one that is not there yet"},
 	{code: codeFailed, when: "a credential helper failed", match: is[*auth.HelperError], try: "credsStore and credHelpers in docker's config.json name the helper; run docker-credential-NAME list to see what it says"},
 	{
@@ -195,6 +210,8 @@ var rules = []rule{
 		try: "mend the file or move it away; vicr leaves it as it is",
 	},
 	{code: codeFailed, when: "another program listens on the port of the sandbox", match: wraps(syscall.EADDRINUSE), try: "vicr sandbox --port 0 takes one that is free"},
+	{code: codeFailed, when: "a configuration file cannot be edited without changing what somebody else wrote", match: is[*edit.SyntaxError], try: "mend the line that is named, or make the change by hand"},
+	{code: codeFailed, when: "a program that makes a change count failed", match: either[*change.ProgramError, *change.ReloadError], try: "run the program that is named by hand to see what it says"},
 	{code: codeFailed, when: "no permission", match: wraps(syscall.EACCES), try: "look at what is named with ls -la; sudo vicr does it where the file is the machine's"},
 	{code: codeFailed, when: "the disk is full", match: wraps(syscall.ENOSPC), try: "make room, then run this again: what was fetched is kept"},
 	{code: codeFailed, when: "anything else", match: func(error) bool { return true }, try: "-D shows each request; vicr help COMMAND shows the flags"},
@@ -208,6 +225,11 @@ func is[T error](err error) bool {
 func either[A, B error](err error) bool { return is[A](err) || is[B](err) }
 
 func any3[A, B, C error](err error) bool { return either[A, B](err) || is[C](err) }
+
+func tokenFault(err error) bool {
+	var p *proof.Error
+	return errors.As(err, &p) && p.TokenFault
+}
 
 func wraps(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }

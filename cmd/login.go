@@ -133,7 +133,7 @@ func (a *app) keep(ctx context.Context, o loginOptions, creds auth.Credentials, 
 		return err
 	}
 	if o.realm != "" || o.allowClear {
-		path := marksFile(a.machine(""))
+		path := marksFile(a.machine())
 		marks, err := auth.LoadMarks(path)
 		if err != nil {
 			return err

@@ -61,7 +61,7 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 		if err != nil {
 			return aboutHost(h, err)
 		}
-		if err := auth.SaveMark(ctx, marksFile(a.machine("")), h, auth.Mark{}); err != nil {
+		if err := auth.SaveMark(ctx, marksFile(a.machine()), h, auth.Mark{}); err != nil {
 			return aboutHost(h, err)
 		}
 		text := "logged out of " + h.String()

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 	if t.plainHTTP && (t.skipVerify || t.caFile != "") {
 		return nil, usagef("--plain-http leaves nothing to verify: use it without --insecure-skip-verify and --ca-file")
 	}
-	m := a.machine("")
+	m := a.machine()
 	roots, err := a.roots(m, h, t.caFile)
 	if err != nil {
 		return nil, err
@@ -127,7 +128,20 @@ func (a *app) trustedWire(m machine.Machine, h ref.Host) (wire.Config, error) {
 }
 
 // withClientCert adds the client certificate that was installed for h, if any.
-func (a *app) withClientCert(_ machine.Machine, _ ref.Host, c wire.Config) (wire.Config, error) {
+func (a *app) withClientCert(m machine.Machine, h ref.Host, c wire.Config) (wire.Config, error) {
+	pair, found, err := trust.ClientPair(m, h)
+	if err != nil {
+		a.warn("ignored: %s", err)
+		return c, nil
+	}
+	if !found {
+		return c, nil
+	}
+	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		return c, fmt.Errorf("the client certificate for %s cannot be used", h)
+	}
+	c.ClientCert = &cert
 	return c, nil
 }
 
@@ -213,7 +227,7 @@ func (a *app) proxy() func(*http.Request) (*url.URL, error) {
 }
 
 // machine is what transfers need to know of this machine.
-func (a *app) machine(root string) machine.Machine { return machine.Look(a.lookFor(root)) }
+func (a *app) machine() machine.Machine { return machine.Look(a.lookFor("")) }
 
 // wholeMachine also asks systemd how services are started.
 func (a *app) wholeMachine(root string) machine.Machine {

@@ -48,6 +48,8 @@ func newRoot(a *app) *cobra.Command {
 		newTrust(a), newUntrust(a), newLogin(a), newLogout(a),
 		newPull(a), newPush(a), newTag(a), newList(a),
 		newSandbox(a), newVersion(a), newCompletion(a),
+		newStatus(a), newOnboard(a),
+		newDoctor(a),
 	)
 	return root
 }

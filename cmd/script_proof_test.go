@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/install"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
@@ -40,24 +41,20 @@ func installForDocker(t *testing.T, dir, message string) (stderr string, proofs 
 	}
 	var out, errs bytes.Buffer
 	a := &app{env: Env{Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }, Now: time.Now}}
-	j, err := a.journals("", m)
+	site, err := install.Open(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(j.Close)
-	planned, err := trust.Plan(m, trust.Request{Host: h, Anchor: pki.Anchor{Cert: ca.Certificate}, Tools: []trust.Tool{trust.ToolDocker}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	todo, err := j.pending(planned)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proofs, err = a.install(t.Context(), installation{
-		host: h, anchor: pki.Anchor{Cert: ca.Certificate}, machine: m, journal: j, planned: planned, todo: todo,
+	t.Cleanup(site.Close)
+	r := trusting{
+		target: target{host: h}, o: trustOptions{offline: true}, site: site,
+		request: trust.Request{Host: h, Anchor: pki.Anchor{Cert: ca.Certificate}, Tools: []trust.Tool{trust.ToolDocker}},
 		subject: change.Subject{Host: h.Canonical().String(), Fingerprint: pki.SHA256(ca.Certificate).String(), How: howFingerprint},
-		o:       trustOptions{offline: true},
-	})
+	}
+	if err := r.plan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	proofs, err = a.carryOut(t.Context(), r)
 	if err != nil {
 		a.fail(err)
 	}

@@ -5,12 +5,24 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vicr-cli/vicr/internal/change"
-	"github.com/vicr-cli/vicr/internal/machine"
+	"github.com/vicr-cli/vicr/internal/install"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/trust"
 )
+
+// show shows what was found and what will change. It says whether another CA is
+// recorded.
+func (a *app) show(r trusting) (conflict bool) {
+	if r.o.insecure {
+		a.showLoss(r)
+		a.showPlan(r.planned, r.todo)
+		return false
+	}
+	a.showAnchor(r.target.host, r.request.Anchor)
+	a.showPlan(r.planned, r.todo)
+	return a.showConflict(r)
+}
 
 // showAnchor shows a CA so that a person can compare it with what the
 // registry's administrator says.
@@ -39,89 +51,96 @@ func (a *app) showAnchor(h ref.Host, anchor pki.Anchor) {
 	}
 }
 
+// showLoss says what --insecure gives up.
+func (a *app) showLoss(r trusting) {
+	switch {
+	case r.target.network.IsValid():
+		a.warn("no registry in %s will be verified: whoever is on the way can pose as one, read and change what is moved, and read passwords", r.target)
+	case r.request.HTTP:
+		a.warn("%s speaks plain HTTP: whoever is on the way can read and change what is moved, and read passwords", r.target)
+	default:
+		a.warn("%s will not be verified: whoever is on the way can pose as it, read and change what is moved, and read passwords", r.target)
+		if !r.o.offline {
+			a.warn("it speaks TLS, so none of that is needed: vicr trust %s", r.target)
+		}
+	}
+}
+
 // showConflict warns of another CA that is recorded for h, by any tool.
-func (a *app) showConflict(h ref.Host, anchor pki.Anchor, m machine.Machine, p trust.Planned) bool {
-	for _, r := range p.Replaces {
-		a.warn("%s holds another CA now", r.Path)
-		for _, c := range r.Was {
+func (a *app) showConflict(r trusting) bool {
+	for _, old := range r.planned.Replaces {
+		a.warn("%s holds another CA now", old.Path)
+		for _, c := range old.Was {
 			a.say("  sha256   %s", pki.SHA256(c).Colons())
 		}
 	}
-	if len(p.Replaces) > 0 {
+	if len(r.planned.Replaces) > 0 {
 		return true
 	}
-	recorded, err := trust.RecordedAnchor(m, h)
+	recorded, err := trust.RecordedAnchor(r.site.Machine, r.target.host)
 	if err != nil { // what cannot be read may be another CA
 		a.warn("%s", err)
 		return true
 	}
-	if recorded.IsZero() || recorded.Holds(anchor.Cert) {
+	if recorded.IsZero() || recorded.Holds(r.request.Anchor.Cert) {
 		return false
 	}
 	a.warn("%s holds another CA", recorded.Path)
 	return true
 }
 
-// todo is what of a plan is not yet so.
-type todo struct {
-	user, machine change.Plan
-	replaces      []string // the fingerprints of what is replaced
+// dryRun is the result of a dry run.
+func dryRun(changes []string) func(io.Writer) error {
+	if len(changes) == 0 {
+		return line("nothing to change")
+	}
+	return lines(changes)
 }
 
-// unchanged plans once more: what was agreed to is what was shown.
-func (j *journals) unchanged(m machine.Machine, h ref.Host, anchor pki.Anchor, tools []trust.Tool, shown todo) error {
-	again, err := trust.Plan(m, trust.Request{Host: h, Anchor: anchor, Tools: tools})
-	if err != nil {
-		return err
-	}
-	now, err := j.pending(again)
-	if err != nil {
-		return err
-	}
-	if !slices.Equal(now.lines(), shown.lines()) || !slices.Equal(now.replaces, shown.replaces) {
-		return &consentError{what: "the files changed while you were asked; nothing was done", hints: []string{"run it again to see what would change now"}}
-	}
-	return nil
-}
-
-func (t todo) lines() []string {
+// restarts are what has to be typed before the changes count.
+func restarts(t install.Todo) []string {
 	all := []string{}
-	for _, s := range t.user {
-		all = append(all, s.String())
-	}
-	for _, s := range t.machine {
-		all = append(all, s.String())
+	for _, h := range install.Halves() {
+		for _, s := range t.Plans[h] {
+			if s.Restart != "" && !slices.Contains(all, s.Restart) {
+				all = append(all, s.Restart)
+			}
+		}
 	}
 	return all
 }
 
-// text is the result of a dry run.
-func (t todo) text(w io.Writer) error {
-	if len(t.user)+len(t.machine) == 0 {
-		return line("nothing to change")(w)
-	}
-	return lines(t.lines())(w)
-}
-
-func (a *app) showPlan(p trust.Planned, t todo) {
-	if !a.flags.quiet {
-		changes := t.lines()
-		if len(changes) == 0 {
-			a.say("vicr: everything is in place, nothing to change")
-		} else {
-			a.say("vicr: the changes:")
-		}
-		for _, c := range changes {
-			a.say("  %s", c)
-		}
-		for _, s := range p.Skipped {
-			a.say("vicr: not for %s: %s", string(s.Tool), s.Why)
-			if s.Command != "" {
-				a.say("  %s", s.Command)
-			}
-		}
-	}
+func (a *app) showPlan(p trust.Planned, t install.Todo) {
 	for _, n := range p.Notes {
-		a.warn("%s", n.String())
+		defer a.warn("%s", n.String())
+	}
+	if a.flags.quiet {
+		return
+	}
+	if t.Nothing() {
+		a.say("vicr: everything is in place, nothing to change")
+	} else {
+		a.say("vicr: the changes:")
+	}
+	for _, c := range t.Lines {
+		a.say("  %s", c)
+	}
+	for _, r := range restarts(t) {
+		a.say("vicr: this counts after: %s", r)
+	}
+	for _, s := range p.Skipped {
+		a.say("vicr: not for %s: %s", string(s.Tool), s.Why)
+		if s.Command != "" {
+			a.say("  %s", s.Command)
+		}
+	}
+	for _, s := range p.Pastes {
+		a.say("vicr: for %s, %s:", s.Tool, s.Why)
+		for _, l := range s.Lines {
+			a.say("  %s", l)
+		}
+	}
+	if len(p.NotFound) > 0 {
+		a.say("vicr: looked for and not found: %s", strings.Join(toolNames(p.NotFound), ", "))
 	}
 }

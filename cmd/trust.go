@@ -3,27 +3,71 @@ package cmd
 import (
 	"context"
 	"io"
+	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/install"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/trust"
 )
 
 type trustOptions struct {
-	hosts       []ref.Host
+	targets     []target
 	caFile      string
 	fingerprint pki.Fingerprint
 	acceptNew   bool
+	insecure    bool
+	clientCert  string
+	clientKey   string
 	tools       string
 	offline     bool
 	root        string
+	restart     bool
 	dryRun      bool
 	yes         bool
-	keep        bool // never replace a CA, whatever was agreed to
+
+	// What a vicr with other rights is told by the one that starts it.
+	keep   bool   // never replace a CA, whatever was agreed to
+	half   string // make this half alone
+	speaks string // what the registry was seen to speak, for --insecure
+}
+
+// A target is what is to be trusted: one registry, or with --insecure all in a
+// network.
+type target struct {
+	host    ref.Host
+	network netip.Prefix
+}
+
+func (t target) String() string {
+	if t.network.IsValid() {
+		return t.network.String()
+	}
+	return t.host.String()
+}
+
+// subject is what journals call it.
+func (t target) subject() string {
+	if t.network.IsValid() {
+		return t.network.String()
+	}
+	return t.host.Canonical().String()
+}
+
+// parseTarget reads HOST[:PORT], or a network in the form ADDRESS/BITS.
+func parseTarget(s string) (target, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		if p != p.Masked() {
+			return target{}, usagef("network %q: its first address is %s", s, p.Masked())
+		}
+		return target{network: p}, nil
+	}
+	h, err := ref.ParseHost(s)
+	return target{host: h}, err
 }
 
 // How a CA came to be trusted, as the journal keeps it.
@@ -31,14 +75,17 @@ const (
 	howFingerprint = "fingerprint"
 	howAcceptNew   = "accept-new"
 	howAsked       = "asked"
+	howInsecure    = "insecure" // none is: nobody verifies it any more
 )
 
 type trustResult struct {
 	Host        string
-	Public      bool `json:",omitempty"` // trusted by the system already
-	Fingerprint string
+	Public      bool   `json:",omitempty"` // trusted by the system already
+	Insecure    bool   `json:",omitempty"`
+	Fingerprint string `json:",omitempty"`
 	Tools       []string
 	Changes     []string
+	Restarts    []string // what has to be typed before a change counts
 	Proofs      []string
 	DryRun      bool
 }
@@ -50,110 +97,126 @@ func newTrust(a *app) *cobra.Command {
 		Short: "Install a registry's CA for vicr and the tools on this machine",
 		Long: `Find out what a registry is, show its CA, install it where each tool looks for it,
 and prove that it worked. Nothing is changed before you agree: by a yes at the
-terminal, by the CA's fingerprint, or by --accept-new. vicr untrust takes it back.`,
+terminal, by the CA's fingerprint, or by --accept-new. vicr untrust takes it back.
+
+With --insecure no CA is installed: the tools stop verifying the registry, or
+speak plain HTTP to it. Whoever is on the way can then read and change all that
+is moved, passwords too. vicr itself takes --plain-http on each command instead.`,
 		Example: `  vicr trust registry.example.com
   vicr trust --dry-run registry.example.com:8443
-  vicr trust --fingerprint sha256:0123... registry.example.com`,
+  vicr trust --fingerprint sha256:0123... registry.example.com
+  vicr trust --for podman,k3s registry.example.com
+  vicr trust --insecure registry.example.com:5000`,
 		Args: atLeast(1, "the address of a registry"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			if o.hosts, err = each(args, ref.ParseHost); err != nil {
+			if o.targets, err = each(args, parseTarget); err != nil {
 				return err
 			}
 			return runTrust(c.Context(), a, o)
 		},
 	}
+	o.register(c)
+	return c
+}
+
+func (o *trustOptions) register(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.caFile, "ca-file", "", "take the CA from this `file`, or from standard input for -")
 	f.Var(&o.fingerprint, "fingerprint", "trust the CA, or the served certificate, with this SHA-256 and do not ask")
 	f.BoolVar(&o.acceptNew, "accept-new", false, "trust whatever CA the registry shows now, unless another is recorded")
-	f.StringVar(&o.tools, "for", "", "only for these tools, a `list` of: vicr, docker")
-	f.BoolVar(&o.offline, "offline", false, "open no connection; needs --ca-file and --fingerprint")
+	f.BoolVar(&o.insecure, "insecure", false, "make the tools stop verifying the registry, or speak plain HTTP to it")
+	f.StringVar(&o.clientCert, "client-cert", "", "the client certificate that the registry asks for, a PEM `file`")
+	f.StringVar(&o.clientKey, "client-key", "", "its private key, a PEM `file`")
+	f.StringVar(&o.tools, "for", "", "only for these tools, a `list` of: "+strings.Join(toolNames(trust.Tools()), ", "))
+	f.BoolVar(&o.offline, "offline", false, "open no connection; needs --ca-file and --fingerprint, or --insecure")
 	f.StringVar(&o.root, "root", "", "write to the machine that lies in this `folder`, an image or a chroot")
+	f.BoolVar(&o.restart, "restart", false, "restart what has to be restarted before a change counts")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "show what would change, and change nothing")
-	// What a vicr under sudo is told by the one above it.
-	f.BoolVar(&o.keep, "keep-recorded", false, "")
-	f.Lookup("keep-recorded").Hidden = true
 	f.BoolVarP(&o.yes, "yes", "y", false, "agree to the changes, but still ask about an unknown CA")
-	return c
+	f.BoolVar(&o.keep, "keep-recorded", false, "")
+	f.StringVar(&o.half, "half", "", "")
+	f.StringVar(&o.speaks, "speaks", "", "")
+	for _, name := range []string{"keep-recorded", "half", "speaks"} {
+		f.Lookup(name).Hidden = true
+	}
 }
 
 func (o trustOptions) check() error {
+	for _, t := range o.targets {
+		if t.network.IsValid() && !o.insecure {
+			return usagef("%s is a network: only --insecure is for one", t)
+		}
+	}
 	switch {
-	case o.offline && (o.caFile == "" || o.fingerprint.IsZero()):
+	case o.insecure && (o.caFile != "" || !o.fingerprint.IsZero() || o.acceptNew || o.clientCert != ""):
+		return usagef("--insecure installs no certificate: use it without --ca-file, --fingerprint, --accept-new and --client-cert")
+	case !o.insecure && o.offline && (o.caFile == "" || o.fingerprint.IsZero()):
 		return usagef("--offline needs --ca-file and --fingerprint")
-	case len(o.hosts) > 1 && (o.caFile == "-" || !o.fingerprint.IsZero()):
-		return usagef("a fingerprint and a CA on standard input are for one registry at a time")
+	case (o.clientCert == "") != (o.clientKey == ""):
+		return usagef("--client-cert and --client-key go together: half a pair breaks every pull from the registry")
+	case len(o.targets) > 1 && (o.caFile == "-" || !o.fingerprint.IsZero() || o.clientCert != ""):
+		return usagef("a fingerprint, a client certificate and a CA on standard input are for one registry at a time")
+	case !oneOf(o.half, "", string(install.User), string(install.Machine)) || !oneOf(o.speaks, "", "http", "https"):
+		return usagef("--half and --speaks are vicr's own")
 	}
 	return nil
 }
 
 func runTrust(ctx context.Context, a *app, o trustOptions) error {
-	if err := a.checkFormat(trustResult{Host: "h", Fingerprint: exampleDigest, Tools: []string{"vicr"}, Changes: []string{"write"}, Proofs: []string{"proven"}}); err != nil {
+	if err := a.checkFormat(trustResult{Host: "h", Fingerprint: exampleDigest, Tools: []string{"vicr"}, Changes: []string{"write"}, Restarts: []string{"restart"}, Proofs: []string{"proven"}}); err != nil {
 		return err
 	}
 	if err := o.check(); err != nil {
 		return err
 	}
-	return forEach(a, o.hosts, func(h ref.Host) error { return aboutHost(h, trustOne(ctx, a, h, o)) })
+	return forEach(a, o.targets, func(t target) error { return aboutHost(t.host, trustOne(ctx, a, t, o)) })
 }
 
-func trustOne(ctx context.Context, a *app, h ref.Host, o trustOptions) error {
-	tools, err := trust.ParseTools(o.tools)
+// A trusting is one run of trust for one target.
+type trusting struct {
+	target  target
+	o       trustOptions
+	request trust.Request
+	site    *install.Site
+	planned trust.Planned
+	todo    install.Todo
+	subject change.Subject
+}
+
+func trustOne(ctx context.Context, a *app, t target, o trustOptions) error {
+	r := trusting{target: t, o: o}
+	public, err := a.ask(ctx, &r)
 	if err != nil {
 		return err
 	}
-	f, err := a.findAnchor(ctx, h, o)
-	if err != nil {
-		return err
-	}
-	res := trustResult{Host: h.String(), Tools: []string{}, Changes: []string{}, Proofs: []string{}, DryRun: o.dryRun}
-	if f.public {
+	res := trustResult{Host: t.String(), Insecure: o.insecure, Tools: []string{}, Changes: []string{}, Restarts: []string{}, Proofs: []string{}, DryRun: o.dryRun}
+	if public {
 		res.Public = true
-		return a.result(res, line("%s is publicly trusted: nothing to change", h))
+		return a.result(res, line("%s is publicly trusted: nothing to change", t))
 	}
-	m := a.machine(o.root)
-	j, err := a.journals(o.root, m)
-	if err != nil {
+	if r.site, err = a.site(o.root); err != nil {
 		return err
 	}
-	defer j.Close()
+	defer r.site.Close()
 	// First, so that what is shown and agreed to is what will be done.
-	if err := a.recover(ctx, a.ownJournals(j, o.root), o.dryRun); err != nil {
+	if err := a.recover(ctx, a.ownJournals(r.site), o.dryRun); err != nil {
 		return err
 	}
-	planned, err := trust.Plan(m, trust.Request{Host: h, Anchor: f.anchor, Tools: tools})
-	if err != nil {
+	if err := r.plan(ctx); err != nil {
 		return err
 	}
-	if len(planned.Tools) == 0 {
-		return nothingPlanned(planned)
+	res.Tools, res.Changes, res.Restarts = toolNames(r.planned.Tools), r.todo.Lines, restarts(r.todo)
+	if !o.insecure {
+		res.Fingerprint = pki.SHA256(r.request.Anchor.Cert).String()
 	}
-	todo, err := j.pending(planned)
-	if err != nil {
-		return err
-	}
-	res.Fingerprint = pki.SHA256(f.anchor.Cert).String()
-	res.Tools = toolNames(planned.Tools)
-	res.Changes = todo.lines()
-	a.showAnchor(h, f.anchor)
-	a.showPlan(planned, todo)
-	conflict := a.showConflict(h, f.anchor, m, planned)
+	conflict := a.show(r)
 	if o.dryRun {
-		return a.result(res, todo.text)
+		return a.result(res, dryRun(r.todo.Lines))
 	}
-	how := ""
-	if len(res.Changes) > 0 {
-		if how, err = a.consent(ctx, h, f.anchor, conflict, o); err != nil {
-			return err
-		}
-		if err := j.unchanged(m, h, f.anchor, tools, todo); err != nil {
-			return err
-		}
+	if err := a.agree(ctx, &r, conflict); err != nil {
+		return err
 	}
-	subject := change.Subject{Host: h.Canonical().String(), Fingerprint: res.Fingerprint, How: how, NotAfter: f.anchor.Cert.NotAfter}
-	proofs, err := a.install(ctx, installation{
-		host: h, anchor: f.anchor, subject: subject, machine: m, journal: j, planned: planned, todo: todo, o: o,
-	})
+	proofs, err := a.carryOut(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -161,57 +224,58 @@ func trustOne(ctx context.Context, a *app, h ref.Host, o trustOptions) error {
 	return a.result(res, res.text)
 }
 
-func (r trustResult) text(w io.Writer) error {
-	word := "trusted"
-	if len(r.Changes) == 0 {
-		word = "already trusted"
-	}
-	return line("%s: %s for %s (%s)", r.Host, word, strings.Join(r.Tools, ", "), r.Fingerprint)(w)
-}
-
-// consent finds out whether the user agrees to the CA and to the plan, and how.
-// Changed says that another CA was recorded before.
-func (a *app) consent(ctx context.Context, h ref.Host, anchor pki.Anchor, changed bool, o trustOptions) (how string, err error) {
-	switch {
-	case o.keep && changed:
-		return "", notAgreed(h, anchor, o, changed)
-	case anchor.Matched != pki.MatchedNone:
-		return howFingerprint, nil
-	case o.acceptNew && !changed:
-		return howAcceptNew, nil
-	case !a.interactive():
-		return "", notAgreed(h, anchor, o, changed)
-	}
-	question := "Trust this CA for " + h.String() + " and make these changes?"
-	if o.yes {
-		question = "Trust this CA for " + h.String() + "?"
-	}
-	yes, err := a.confirm(ctx, question)
+// plan finds out what has to change, and what of it is not yet so.
+func (r *trusting) plan(ctx context.Context) error {
+	planned, err := trust.Plan(r.site.Machine, r.request)
 	if err != nil {
-		return "", err
+		return err
 	}
-	if !yes {
-		return "", &consentError{what: "you said no; nothing was changed"}
+	if r.o.half != "" {
+		planned = install.Only(planned, install.Half(r.o.half))
 	}
-	return howAsked, nil
+	if len(planned.Tools) == 0 && r.o.half == "" {
+		return nothingPlanned(planned)
+	}
+	r.planned = planned
+	if r.todo, err = r.site.Todo(planned); err != nil {
+		return err
+	}
+	return r.site.Ready(ctx, planned)
 }
 
-// notAgreed says which command would agree, with the flags that were typed.
-func notAgreed(h ref.Host, anchor pki.Anchor, o trustOptions, changed bool) error {
-	fp := pki.SHA256(anchor.Cert).String()
-	words := []string{"vicr", "trust", h.String(), "--fingerprint", fp}
-	for _, f := range []struct{ name, value string }{{"--ca-file", o.caFile}, {"--for", o.tools}, {"--root", o.root}} {
-		if f.value != "" {
-			words = append(words, f.name, f.value)
-		}
+// agree gets the user's word, and makes sure that it is about what will be done.
+func (a *app) agree(ctx context.Context, r *trusting, conflict bool) error {
+	r.subject = change.Subject{Host: r.target.subject()}
+	if !r.o.insecure {
+		cert := r.request.Anchor.Cert
+		r.subject.Fingerprint, r.subject.NotAfter = pki.SHA256(cert).String(), cert.NotAfter
 	}
-	what := "nobody agreed to trust the CA " + fp + "; nothing was changed"
-	if changed {
-		what = "the CA is not the recorded one and nobody agreed to replace it; nothing was changed"
+	if r.todo.Nothing() {
+		return nil
 	}
-	return &consentError{what: h.String() + ": " + what, hints: []string{
-		"compare the fingerprint with what the registry's administrator says, then: " + shellLine(words),
-	}}
+	var err error
+	if r.subject.How, err = a.consent(ctx, *r, conflict); err != nil {
+		return err
+	}
+	shown := r.todo
+	if err := r.plan(ctx); err != nil {
+		return err
+	}
+	if !r.todo.Same(shown) {
+		return &consentError{what: "the files changed while you were asked; nothing was done", hints: []string{"run it again to see what would change now"}}
+	}
+	return nil
+}
+
+func (r trustResult) text(w io.Writer) error {
+	word, end := "trusted", " ("+r.Fingerprint+")"
+	if r.Insecure {
+		word, end = "not verified any more", ""
+	}
+	if len(r.Changes) == 0 {
+		word = "already " + word
+	}
+	return line("%s: %s for %s%s", r.Host, word, strings.Join(r.Tools, ", "), end)(w)
 }
 
 // nothingPlanned says why no tool can be set up.

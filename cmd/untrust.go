@@ -9,17 +9,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/change"
-	"github.com/vicr-cli/vicr/internal/machine"
-	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/install"
 	"github.com/vicr-cli/vicr/internal/trust"
 )
 
 type untrustOptions struct {
-	hosts  []ref.Host
-	all    bool
-	force  bool
-	dryRun bool
-	root   string
+	targets []target
+	all     bool
+	force   bool
+	dryRun  bool
+	root    string
 }
 
 type untrustResult struct {
@@ -44,7 +43,7 @@ the byte. A file that somebody changed since is left alone, unless --force.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			if o.hosts, err = each(args, ref.ParseHost); err != nil {
+			if o.targets, err = each(args, parseTarget); err != nil {
 				return err
 			}
 			return runUntrust(c.Context(), a, o)
@@ -62,24 +61,23 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 	if err := a.checkFormat(untrustResult{Host: "h", Changes: []string{"remove"}, Left: []string{"file"}}); err != nil {
 		return err
 	}
-	m := a.machine(o.root)
-	j, err := a.journals(o.root, m)
+	site, err := a.site(o.root)
 	if err != nil {
 		return err
 	}
-	defer j.Close()
-	mine := a.ownJournals(j, o.root)
+	defer site.Close()
+	mine := a.ownJournals(site)
 	if o.all {
-		if o.hosts, err = recordedHosts(ctx, mine); err != nil {
+		if o.targets, err = recordedTargets(ctx, mine); err != nil {
 			return err
 		}
-		if len(o.hosts) == 0 {
+		if len(o.targets) == 0 {
 			a.note("nothing is recorded here")
 		}
 	}
 	err = a.recover(ctx, mine, o.dryRun)
 	if err == nil {
-		err = forEach(a, o.hosts, func(h ref.Host) error { return aboutHost(h, untrustOne(ctx, a, h, m, mine, o)) })
+		err = forEach(a, o.targets, func(t target) error { return aboutHost(t.host, untrustOne(ctx, a, t, site, o)) })
 	}
 	if a.underSudo() && o.root == "" {
 		// The user's own part, also when something of the machine's was left.
@@ -108,41 +106,41 @@ func (a *app) recover(ctx context.Context, mine []*change.Journal, dryRun bool) 
 }
 
 // ownJournals are those that this process may change.
-func (a *app) ownJournals(j *journals, root string) []*change.Journal {
+func (a *app) ownJournals(s *install.Site) []*change.Journal {
 	switch {
-	case root != "", a.underSudo():
-		return []*change.Journal{j.machine}
+	case s.Machine.Root != "", a.underSudo():
+		return []*change.Journal{s.Journal(install.Machine)}
 	case a.env.Euid == 0:
-		return []*change.Journal{j.machine, j.user}
+		return []*change.Journal{s.Journal(install.Machine), s.Journal(install.User)}
 	}
-	return []*change.Journal{j.user}
+	return []*change.Journal{s.Journal(install.User)}
 }
 
-func recordedHosts(ctx context.Context, all []*change.Journal) ([]ref.Host, error) {
-	var hosts []ref.Host
+func recordedTargets(ctx context.Context, all []*change.Journal) ([]target, error) {
+	var targets []target
 	for _, j := range all {
 		entries, err := j.Entries(ctx)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range slices.Backward(entries) { // the last change is taken back first
-			h, err := ref.ParseHost(e.Subject.Host)
+			t, err := parseTarget(e.Subject.Host)
 			if err != nil {
 				return nil, err
 			}
-			if !slices.Contains(hosts, h) {
-				hosts = append(hosts, h)
+			if !slices.Contains(targets, t) {
+				targets = append(targets, t)
 			}
 		}
 	}
-	return hosts, nil
+	return targets, nil
 }
 
-func untrustOne(ctx context.Context, a *app, h ref.Host, m machine.Machine, mine []*change.Journal, o untrustOptions) error {
-	name := h.Canonical().String()
-	res := untrustResult{Host: h.String(), Changes: []string{}, DryRun: o.dryRun}
-	machineToo := a.leavesToRoot(h, m, o)
-	for _, j := range mine {
+func untrustOne(ctx context.Context, a *app, t target, site *install.Site, o untrustOptions) error {
+	name := t.subject()
+	res := untrustResult{Host: t.String(), Changes: []string{}, DryRun: o.dryRun}
+	machineToo := a.leavesToRoot(t, site)
+	for _, j := range a.ownJournals(site) {
 		u, err := j.UndoPlan(ctx, name, o.force)
 		if err != nil {
 			return err
@@ -163,14 +161,14 @@ func untrustOne(ctx context.Context, a *app, h ref.Host, m machine.Machine, mine
 		a.warn("%s was changed by somebody else since: left as it is", f)
 	}
 	if machineToo && !o.dryRun {
-		if err := a.untrustAsRoot(ctx, h, o); err != nil {
+		if err := a.untrustAsRoot(ctx, t, o); err != nil {
 			return err
 		}
 	}
 	if err := a.result(res, res.text); err != nil || len(res.Left) == 0 {
 		return err
 	}
-	again := []string{"vicr", "untrust", h.String(), "--force"}
+	again := []string{"vicr", "untrust", t.String(), "--force"}
 	if o.root != "" {
 		again = append(again, "--root", o.root)
 	}
@@ -195,15 +193,15 @@ func (r untrustResult) text(w io.Writer) error {
 
 // leavesToRoot says whether the machine's folders, which this user cannot
 // undo, hold the CA that vicr recorded for h.
-func (a *app) leavesToRoot(h ref.Host, m machine.Machine, o untrustOptions) bool {
-	if a.env.Euid == 0 || o.root != "" {
+func (a *app) leavesToRoot(t target, s *install.Site) bool {
+	if a.env.Euid == 0 || s.Machine.Root != "" {
 		return false
 	}
-	return trust.InMachine(m, h)
+	return trust.InMachine(s.Machine, t.host)
 }
 
-func (a *app) untrustAsRoot(ctx context.Context, h ref.Host, o untrustOptions) error {
-	args := append([]string{a.env.Executable}, untrustArgs(h, o)...)
+func (a *app) untrustAsRoot(ctx context.Context, t target, o untrustOptions) error {
+	args := append([]string{a.env.Executable}, untrustArgs(t, o)...)
 	command := "sudo " + shellLine(args)
 	sudo, err := change.Sudo()
 	if err != nil || !a.interactive() {
@@ -221,8 +219,8 @@ func (a *app) untrustAsRoot(ctx context.Context, h ref.Host, o untrustOptions) e
 	return a.delegate(ctx, change.Program{Path: sudo, Args: args})
 }
 
-func untrustArgs(h ref.Host, o untrustOptions) []string {
-	args := []string{"untrust", h.String(), "--no-input"}
+func untrustArgs(t target, o untrustOptions) []string {
+	args := []string{"untrust", t.String(), "--no-input"}
 	if o.force {
 		args = append(args, "--force")
 	}

@@ -60,13 +60,41 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%q is locked by another process", e.Path)
 }
 
+// An operation names a system call that changes something, for the log of a
+// build with crash points.
+type operation struct {
+	kind, path, to string
+	data           []byte
+}
+
+// The kinds of operations.
+const (
+	opCreate   = "create"
+	opWrite    = "write"
+	opAttr     = "attr" // permissions, owner, extended attributes
+	opTruncate = "truncate"
+	opSync     = "fsync"
+	opRename   = "rename"
+	opRemove   = "remove"
+	opMkdir    = "mkdir"
+	opSyncDir  = "fsyncdir"
+	opOther    = "other"
+)
+
 // mutate makes one system call that changes something, between two crash points.
-func mutate(op func() error) error {
+func mutate(what operation, op func() error) error {
 	if err := crashPoint(); err != nil {
 		return err
 	}
 	if err := op(); err != nil {
 		return err
 	}
+	if err := opLog(what); err != nil {
+		return err
+	}
 	return crashPoint()
 }
+
+// Mutate is for what changes the machine otherwise than by writing files, a
+// signal or a program: it lies between two crash points as every write does.
+func Mutate(op func() error) error { return mutate(operation{kind: opOther}, op) }

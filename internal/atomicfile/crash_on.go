@@ -3,6 +3,8 @@
 package atomicfile
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,24 +15,18 @@ import (
 // crashCount numbers the points that were passed, from 1.
 var crashCount atomic.Int64
 
+// faults are the errors that $VICR_FAULT_ERR can name.
+var faults = map[string]error{"ENOSPC": syscall.ENOSPC, "EIO": syscall.EIO, "EDQUOT": syscall.EDQUOT}
+
 // crashPoint counts. At number $VICR_CRASH_AT the process kills itself; at
-// number $VICR_FAULT_AT it says that the disk is full. Each number is appended
-// to the file $VICR_CRASH_LOG, a line each.
+// number $VICR_FAULT_AT it fails with $VICR_FAULT_ERR, which is ENOSPC when it
+// names none. Each number is appended to the file $VICR_CRASH_LOG, a line each.
 func crashPoint() error {
 	k := strconv.FormatInt(crashCount.Add(1), 10)
-	if name := os.Getenv("VICR_CRASH_LOG"); name != "" { //nolint:forbidigo // never in a build that is meant to be used
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, tempMode) //nolint:gosec // as above
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(f, k); err != nil {
-			return err
-		}
-		if err := f.Close(); err != nil {
-			return err
-		}
+	if err := logLine("VICR_CRASH_LOG", k); err != nil {
+		return err
 	}
-	if k == os.Getenv("VICR_CRASH_AT") { //nolint:forbidigo // as above
+	if k == os.Getenv("VICR_CRASH_AT") { //nolint:forbidigo // never in a build that is meant to be used
 		self, err := os.FindProcess(os.Getpid())
 		if err == nil {
 			err = self.Kill()
@@ -41,7 +37,31 @@ func crashPoint() error {
 		select {} // the signal is on its way
 	}
 	if k == os.Getenv("VICR_FAULT_AT") { //nolint:forbidigo // as above
-		return syscall.ENOSPC
+		return faults[cmp.Or(os.Getenv("VICR_FAULT_ERR"), "ENOSPC")] //nolint:forbidigo // as above
 	}
 	return nil
+}
+
+// opLog appends what was done to the file $VICR_OP_LOG, as one line of JSON.
+func opLog(o operation) error {
+	line, err := json.Marshal(map[string]any{"kind": o.kind, "path": o.path, "to": o.to, "data": o.data})
+	if err != nil {
+		return err
+	}
+	return logLine("VICR_OP_LOG", string(line))
+}
+
+func logLine(variable, line string) error {
+	name := os.Getenv(variable) //nolint:forbidigo // as above
+	if name == "" {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, tempMode) //nolint:gosec // as above
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(f, line); err != nil {
+		return err
+	}
+	return f.Close()
 }

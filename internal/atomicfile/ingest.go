@@ -50,7 +50,7 @@ func (i *Ingest) Size() int64 { return i.size }
 
 // Write appends. After an error the bytes that were taken count in Size.
 func (i *Ingest) Write(p []byte) (n int, err error) {
-	err = mutate(func() error {
+	err = mutate(operation{kind: opWrite, path: i.file.Name(), data: p}, func() error {
 		n, err = i.file.WriteAt(p, i.size)
 		return err
 	})
@@ -70,7 +70,7 @@ func (i *Ingest) Truncate(size int64) error {
 	if size > i.size {
 		return &fs.PathError{Op: "truncate", Path: i.path, Err: fs.ErrInvalid}
 	}
-	if err := mutate(func() error { return i.file.Truncate(size) }); err != nil {
+	if err := mutate(operation{kind: opTruncate, path: i.file.Name()}, func() error { return i.file.Truncate(size) }); err != nil {
 		return err
 	}
 	i.size = size
@@ -83,12 +83,12 @@ func (i *Ingest) Truncate(size int64) error {
 func (i *Ingest) Commit(final string, mode fs.FileMode) error {
 	to, err := i.tree.name(final)
 	if err == nil && modesCount {
-		err = mutate(func() error { return i.file.Chmod(mode & chmodBits) })
+		err = mutate(operation{kind: opAttr, path: i.file.Name()}, func() error { return i.file.Chmod(mode & chmodBits) })
 	}
 	if err == nil {
-		err = mutate(i.file.Sync)
+		err = mutate(operation{kind: opSync, path: i.file.Name()}, i.file.Sync)
 	}
-	rename := func() error { return mutate(func() error { return i.tree.fs.Rename(i.name, to) }) }
+	rename := func() error { return i.tree.rename(i.name, to) }
 	if err == nil && renamesOpen { // under the lock, where that can be
 		err = rename()
 	}

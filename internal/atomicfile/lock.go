@@ -90,7 +90,7 @@ func (t *Tree) openOrCreate(name string) (f *os.File, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
-	err = mutate(func() error {
+	err = mutate(operation{kind: opCreate, path: t.known(name)}, func() error {
 		f, err = t.fs.OpenFile(name, flag|os.O_CREATE, tempMode)
 		return err
 	})

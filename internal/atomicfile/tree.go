@@ -74,6 +74,14 @@ func (t *Tree) Real(path string) string {
 	if err != nil {
 		return path
 	}
+	return t.known(name)
+}
+
+// known is how a name of the tree's files is known outside of it.
+func (t *Tree) known(name string) string {
+	if t.root == nil {
+		return name
+	}
 	return filepath.Join(t.root.Name(), name)
 }
 

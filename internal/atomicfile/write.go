@@ -27,48 +27,52 @@ func OwnerOf(info fs.FileInfo) (Owner, bool) { return ownerOf(info) }
 // and may not outlive a power failure. The error is a [*NotRegularError] or an
 // [*fs.PathError] that wraps the cause.
 func (t *Tree) Write(path string, data []byte, mode fs.FileMode) error {
-	return t.write(path, data, mode, nil)
+	return t.Replace(path, data, Replacement{Mode: mode})
 }
 
 // WriteAs is [Tree.Write], and gives the file to owner. Where files have no such
 // owner it is Write.
 func (t *Tree) WriteAs(path string, data []byte, mode fs.FileMode, owner Owner) error {
-	return t.write(path, data, mode, &owner)
+	return t.Replace(path, data, Replacement{Mode: mode, Owner: &owner})
 }
 
-func (t *Tree) write(path string, data []byte, mode fs.FileMode, owner *Owner) error {
+// A Replacement is what a file gets besides its bytes. The zero Replacement
+// keeps all that it has.
+type Replacement struct {
+	Mode  fs.FileMode       // as [Tree.Write] takes it
+	Owner *Owner            // nil: who it belongs to
+	Attrs map[string][]byte // as of [Tree.Attrs]; nil: those that it has
+	// Ready is asked when the new bytes are on the disk, just before they get the
+	// name: with an error of its own the file stays as it is. nil: go on.
+	Ready func() error
+}
+
+// Replace is [Tree.Write] with more to say. A file that was there also keeps
+// its extended attributes, access lists and label, where the system has those.
+// The error is besides those of Write a [*BusyError], or Ready's.
+func (t *Tree) Replace(path string, data []byte, r Replacement) error {
 	name, err := t.name(path)
 	if err != nil {
 		return err
 	}
-	old, err := t.regular(name, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		old, err = nil, nil
-	}
-	if err != nil {
+	if err := t.inherit(name, path, &r); err != nil {
 		return err
-	}
-	if old != nil {
-		if mode == 0 {
-			mode = old.Mode() & chmodBits
-		}
-		if o, ok := ownerOf(old); ok && owner == nil {
-			owner = &o
-		}
-	}
-	if mode == 0 {
-		mode = tempMode
 	}
 	temp, f, err := t.create(filepath.Dir(name))
 	if err != nil {
 		return t.named(err, path)
 	}
-	err = fill(f, data, mode, owner)
+	err = fill(f, data, r)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
+	if err == nil && r.Ready != nil {
+		if rerr := r.Ready(); rerr != nil {
+			return errors.Join(rerr, t.named(t.drop(temp), path))
+		}
+	}
 	if err == nil {
-		err = mutate(func() error { return t.fs.Rename(temp, name) })
+		err = t.rename(temp, name)
 	}
 	if err != nil {
 		return t.named(errors.Join(err, t.drop(temp)), path)
@@ -76,12 +80,42 @@ func (t *Tree) write(path string, data []byte, mode fs.FileMode, owner *Owner) e
 	return t.named(t.syncDir(filepath.Dir(name)), path)
 }
 
+// inherit fills in what the file keeps that is there.
+func (t *Tree) inherit(name, path string, r *Replacement) error {
+	old, err := t.regular(name, path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if old != nil {
+		if r.Mode == 0 {
+			r.Mode = old.Mode() & chmodBits
+		}
+		if o, ok := ownerOf(old); ok && r.Owner == nil {
+			r.Owner = &o
+		}
+		if r.Attrs == nil {
+			if r.Attrs, err = t.Attrs(path); err != nil {
+				return err
+			}
+		}
+	}
+	if r.Mode == 0 {
+		r.Mode = tempMode
+	}
+	return nil
+}
+
+// rename is the moment at which the new bytes are there.
+func (t *Tree) rename(from, to string) error {
+	return mutate(operation{kind: opRename, path: t.known(from), to: t.known(to)}, func() error { return t.fs.Rename(from, to) })
+}
+
 // create makes an empty file that is nobody else's in the folder dir.
 func (t *Tree) create(dir string) (name string, f *os.File, err error) {
 	const tries = 100
 	for range tries {
 		name = filepath.Join(dir, tempName())
-		err = mutate(func() error {
+		err = mutate(operation{kind: opCreate, path: t.known(name)}, func() error {
 			f, err = t.fs.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openNoFollow, tempMode)
 			return err
 		})
@@ -99,21 +133,27 @@ func (t *Tree) create(dir string) (name string, f *os.File, err error) {
 }
 
 // fill writes the whole of a temporary file down to the disk. The owner comes
-// before the mode, since a change of owner takes setuid bits away.
-func fill(f *os.File, data []byte, mode fs.FileMode, owner *Owner) error {
-	err := mutate(func() error { _, err := f.Write(data); return err })
+// before the mode, since a change of owner takes setuid bits away, and so do
+// the attributes, since an access list changes the mode.
+func fill(f *os.File, data []byte, r Replacement) error {
+	err := mutate(operation{kind: opWrite, path: f.Name(), data: data}, func() error { _, err := f.Write(data); return err })
 	if err != nil {
 		return err
 	}
-	if owner != nil {
-		if err := give(f, *owner); err != nil {
+	if r.Owner != nil {
+		if err := give(f, *r.Owner); err != nil {
 			return err
 		}
 	}
-	if err := mutate(func() error { return f.Chmod(mode & chmodBits) }); err != nil {
+	if r.Attrs != nil {
+		if err := setAttrs(f, r.Attrs); err != nil {
+			return err
+		}
+	}
+	if err := mutate(operation{kind: opAttr, path: f.Name()}, func() error { return f.Chmod(r.Mode & chmodBits) }); err != nil {
 		return err
 	}
-	return mutate(f.Sync)
+	return mutate(operation{kind: opSync, path: f.Name()}, f.Sync)
 }
 
 // give changes the owner where it is another one: who may not change owners
@@ -126,12 +166,12 @@ func give(f *os.File, owner Owner) error {
 	if is, ok := ownerOf(info); !ok || is == owner {
 		return nil
 	}
-	return mutate(func() error { return f.Chown(owner.UID, owner.GID) })
+	return mutate(operation{kind: opAttr, path: f.Name()}, func() error { return f.Chown(owner.UID, owner.GID) })
 }
 
 // drop removes a temporary file of ours that may already be gone.
 func (t *Tree) drop(name string) error {
-	err := mutate(func() error { return t.fs.Remove(name) })
+	err := mutate(operation{kind: opRemove, path: t.known(name)}, func() error { return t.fs.Remove(name) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -140,7 +180,7 @@ func (t *Tree) drop(name string) error {
 
 // syncDir makes a change of names in a folder outlive a power failure.
 func (t *Tree) syncDir(name string) error {
-	return mutate(func() error {
+	return mutate(operation{kind: opSyncDir, path: t.known(name)}, func() error {
 		dir, err := t.fs.OpenFile(name, os.O_RDONLY|openNoBlock, 0)
 		if err != nil {
 			return err
@@ -216,7 +256,7 @@ func (t *Tree) mkdir(path string, mode fs.FileMode) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	err = mutate(func() error { return t.fs.Mkdir(name, mode.Perm()) })
+	err = mutate(operation{kind: opMkdir, path: t.known(name)}, func() error { return t.fs.Mkdir(name, mode.Perm()) })
 	if errors.Is(err, fs.ErrExist) {
 		if info, err := t.fs.Stat(name); err == nil && info.IsDir() {
 			return false, nil // somebody else was faster
@@ -231,7 +271,7 @@ func (t *Tree) mkdir(path string, mode fs.FileMode) (made bool, err error) {
 	}
 	if info.IsDir() && info.Mode().Perm() != mode.Perm() && modesCount {
 		special := info.Mode() & (chmodBits &^ fs.ModePerm) // setgid that the parent handed down
-		if err := mutate(func() error { return t.fs.Chmod(name, mode.Perm()|special) }); err != nil {
+		if err := mutate(operation{kind: opAttr, path: t.known(name)}, func() error { return t.fs.Chmod(name, mode.Perm()|special) }); err != nil {
 			return true, err
 		}
 	}

@@ -3,7 +3,6 @@ package change
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -15,8 +14,8 @@ import (
 // A run that was killed is put in order first. When a step or the proof fails,
 // or ctx ends, what was changed is put back: the error is a [*RolledBackError],
 // or a [*RollbackError] when that failed too. A failure before anything was
-// changed comes as it is: a [*PlanError], a [*ChangedError], an [*UnsafeError],
-// a [*JournalError], or one of package atomicfile, such as its LockedError
+// changed comes as it is: a [*PlanError], a [*ProgramError] of a check, a
+// [*ChangedError], an [*UnsafeError], a [*JournalError], or one of package atomicfile, such as its LockedError
 // after 30 s.
 func (j *Journal) Apply(ctx context.Context, subject Subject, plan Plan, prove func(context.Context) error) (err error) {
 	if prove == nil {
@@ -46,17 +45,24 @@ func (j *Journal) apply(ctx context.Context, subject Subject, plan Plan, prove f
 		return false, err
 	}
 	defer func() { err = errors.Join(err, s.end()) }()
-	if _, err := s.recover(); err != nil {
+	if _, err := s.recover(ctx); err != nil {
 		return false, err
 	}
 	pending, err := plan.Pending(s.tree)
 	if err != nil || len(pending) == 0 {
 		return false, err
 	}
-	if err := s.record(subject, pending); err != nil {
+	works, effects, err := s.prepare(subject.Host, pending)
+	if err != nil {
 		return false, err
 	}
-	err = s.carryOut(ctx, pending)
+	if err := s.judge(ctx, works); err != nil {
+		return false, err
+	}
+	if err := s.record(subject, works, effects); err != nil {
+		return false, err
+	}
+	err = s.carryOut(ctx, works, effects)
 	if err == nil {
 		err = prove(ctx)
 	}
@@ -64,7 +70,7 @@ func (j *Journal) apply(ctx context.Context, subject Subject, plan Plan, prove f
 		err = s.commit()
 	}
 	if err != nil {
-		return true, s.rollBack(err)
+		return true, s.rollBack(ctx, err)
 	}
 	return true, nil
 }
@@ -79,29 +85,13 @@ func (j *Journal) inOrder() (bool, error) {
 }
 
 // record writes down what is about to be done, and keeps the bytes from before.
-func (s *session) record(subject Subject, pending Plan) error {
-	tx := &transaction{Subject: subject, Time: time.Now().UTC()}
-	planned := map[string]bool{}
-	for _, step := range pending {
-		before, data, err := look(s.tree, step.Path)
-		if err != nil {
+func (s *session) record(subject Subject, works []work, effects []Step) error {
+	tx := &transaction{Subject: subject, Effects: effects, Time: time.Now().UTC()}
+	for _, w := range works {
+		if err := s.backUp(w.record.Before, w.before); err != nil {
 			return err
 		}
-		if err := s.backUp(before, data); err != nil {
-			return err
-		}
-		r := Record{Tool: step.Tool, Path: step.Path, Before: before, After: step.after(before)}
-		if step.Op == OpWrite {
-			missing, err := s.tree.Missing(filepath.Dir(step.Path))
-			if err != nil {
-				return err
-			}
-			r.Folders = slices.DeleteFunc(missing, func(f string) bool { return planned[f] })
-			for _, f := range r.Folders {
-				planned[f] = true
-			}
-		}
-		tx.Records = append(tx.Records, r)
+		tx.Records = append(tx.Records, w.record)
 	}
 	s.state.Open = tx
 	if err := s.save(); err != nil {
@@ -115,45 +105,38 @@ func (s *session) record(subject Subject, pending Plan) error {
 	return nil
 }
 
-func (s *session) carryOut(ctx context.Context, pending Plan) error {
-	for i, step := range pending {
+// carryOut changes the files, and then makes them count.
+func (s *session) carryOut(ctx context.Context, works []work, effects []Step) error {
+	for _, w := range works {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		now, _, err := look(s.tree, step.Path)
-		if err != nil {
+		if err := w.carryOut(s); err != nil {
 			return err
 		}
-		if !same(now, s.state.Open.Records[i].Before) {
-			return &ChangedError{Path: s.tree.Real(step.Path)}
+	}
+	for _, step := range effects {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		if err := s.carryOutOne(step); err != nil {
+		s.acted = true
+		if _, err := s.effect(ctx, s.state.Open.Subject.Host, step, false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *session) carryOutOne(step Step) error {
-	if step.Op == OpRemove {
-		return s.tree.Remove(step.Path)
-	}
-	mode := step.DirMode
-	if mode == 0 {
-		mode = newDirMode
-	}
-	if _, err := s.tree.MkdirAll(filepath.Dir(step.Path), mode); err != nil {
-		return err
-	}
-	return s.tree.Write(step.Path, step.Data, step.Mode)
-}
-
 // commit turns the open transaction into the host's entry. What the entry
 // knows of a file from before stays: undoing goes back to the beginning.
 func (s *session) commit() error {
 	tx, before := s.state.Open, s.state
-	s.state.Entries = slices.Clone(s.state.Entries)
-	s.merge(tx.Subject, tx.Records, StateDone, tx.Time)
+	s.state.Entries = cloneEntries(s.state.Entries)
+	records := slices.Clone(tx.Records)
+	for i := range records {
+		s.share(tx.Subject.Host, &records[i])
+	}
+	s.merge(tx, records, StateDone)
 	s.state.Open = nil
 	if err := s.save(); err != nil {
 		s.state = before
@@ -162,26 +145,95 @@ func (s *session) commit() error {
 	return nil
 }
 
-func (s *session) merge(subject Subject, records []Record, state State, at time.Time) {
-	i := s.state.entry(subject.Host)
+// cloneEntries copies what a transaction may change.
+func cloneEntries(entries []Entry) []Entry {
+	entries = slices.Clone(entries)
+	for i := range entries {
+		entries[i].Records = slices.Clone(entries[i].Records)
+	}
+	return entries
+}
+
+// share makes one history of an edit and of the earlier ones of the same file:
+// as long as only we edit it, it was before all of them what it was before the
+// first, and is after all of them what it is after the last.
+func (s *session) share(host string, r *Record) {
+	if len(r.Edits) == 0 {
+		return
+	}
+	now, shared, others := r.Before, false, false
+	for i := range s.state.Entries {
+		for k := range s.state.Entries[i].Records {
+			known := &s.state.Entries[i].Records[k]
+			if known.Path != r.Path || len(known.Edits) == 0 {
+				continue
+			}
+			switch {
+			case !sameBytes(known.After, now): // somebody else edited it in between
+				others = true
+				if s.state.Entries[i].Subject.Host == host {
+					known.Inexact = true
+				}
+				continue
+			case !shared:
+				shared, r.Before, r.Inexact = true, known.Before, known.Inexact
+			}
+			known.After = r.After
+		}
+	}
+	if !shared && others {
+		r.Inexact = true
+	}
+}
+
+// merge adds what a transaction did to the host's entry.
+func (s *session) merge(tx *transaction, records []Record, state State) {
+	i := s.state.entry(tx.Subject.Host)
 	if i < 0 {
 		s.state.LastID++
-		s.state.Entries = append(s.state.Entries, Entry{ID: s.state.LastID, Subject: subject, State: state, Time: at})
+		s.state.Entries = append(s.state.Entries, Entry{ID: s.state.LastID, Subject: tx.Subject, State: state, Time: tx.Time})
 		i = len(s.state.Entries) - 1
 	}
 	e := &s.state.Entries[i]
 	if state == StateDone { // what is left of a failed change takes nothing from an entry
-		e.Subject, e.State, e.Time = subject, state, at
+		e.Subject, e.State, e.Time = tx.Subject, state, tx.Time
 	}
 	e.Records = slices.Clone(e.Records)
 	for _, r := range records {
+		r.Interim, r.Reverted = nil, false
 		k := slices.IndexFunc(e.Records, func(known Record) bool { return known.Path == r.Path })
 		if k < 0 {
 			e.Records = append(e.Records, r)
 			continue
 		}
-		known := &e.Records[k]
-		known.Tool, known.After = r.Tool, r.After
-		known.Folders = append(slices.Clone(known.Folders), r.Folders...)
+		e.Records[k].add(r)
 	}
+	e.Effects = slices.Clone(e.Effects)
+	for _, step := range tx.Effects {
+		ours := slices.ContainsFunc(records, func(r Record) bool { return r.Tool == step.Tool })
+		if ours && !slices.ContainsFunc(e.Effects, func(known Step) bool { return sameEffect(known, step) }) {
+			e.Effects = append(e.Effects, step)
+		}
+	}
+}
+
+// add makes one record of what was known of a file and of a later change.
+func (r *Record) add(later Record) {
+	if len(r.Edits) == 0 && len(later.Edits) > 0 && !sameBytes(r.After, later.Before) {
+		return // the whole file was ours, and somebody else's since: it will be left to them
+	}
+	if len(r.Edits) > 0 {
+		edits := slices.Clone(r.Edits)
+		for _, e := range later.Edits {
+			if !slices.Contains(edits, e) {
+				edits = append(edits, e)
+			}
+		}
+		r.Edits = edits
+		if len(later.Edits) == 0 {
+			r.Edits = nil
+		}
+	}
+	r.Tool, r.After, r.Restart = later.Tool, later.After, later.Restart
+	r.Folders = append(slices.Clone(r.Folders), later.Folders...)
 }

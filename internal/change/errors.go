@@ -34,7 +34,7 @@ func (e *RolledBackError) Unwrap() error { return e.Err }
 // could not be done stays in the journal.
 type RollbackError struct {
 	Err      error    // why there was a roll-back, and why it failed
-	Left     []string // the files that are not as they were
+	Left     []string // the files that are not as they were; none when only a program or a reload failed
 	Commands []string // what puts them back by hand, in this order
 }
 
@@ -42,6 +42,9 @@ func (e *RollbackError) Error() string {
 	quoted := make([]string, len(e.Left))
 	for i, p := range e.Left {
 		quoted[i] = fmt.Sprintf("%q", p)
+	}
+	if len(e.Left) == 0 {
+		return fmt.Sprintf("roll-back incomplete: %v", e.Err)
 	}
 	return fmt.Sprintf("roll-back incomplete: %s: %v", strings.Join(quoted, ", "), e.Err)
 }

@@ -4,3 +4,6 @@ import "time"
 
 // SetWait shortens the wait for the lock.
 func (j *Journal) SetWait(d time.Duration) { j.wait = d }
+
+// SetLimits shortens the time that programs and checks may take.
+func (j *Journal) SetLimits(d time.Duration) { j.effectLimit, j.checkLimit = d, d }

@@ -1,19 +1,17 @@
 package change
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/edit"
 )
 
 const (
@@ -47,18 +45,30 @@ const (
 
 // A Record is one file that was changed.
 type Record struct {
-	Tool    string   `json:"tool"`
-	Path    string   `json:"path"`
-	Before  *Version `json:"before"` // its bytes lie in the journal's backup folder
-	After   *Version `json:"after"`
-	Folders []string `json:"folders,omitempty"` // that had to be made for it, outermost first
+	Tool    string      `json:"tool"`
+	Path    string      `json:"path"`
+	Before  *Version    `json:"before"` // its bytes lie in the journal's backup folder
+	After   *Version    `json:"after"`
+	Folders []string    `json:"folders,omitempty"` // that had to be made for it, outermost first
+	Edits   []edit.Edit `json:"edits,omitempty"`   // that were made; none: the whole file is ours
+	Restart string      `json:"restart,omitempty"` // what has to be typed before the file counts
+
+	// Interim is what lies there, while it is put back, until the reloaded
+	// process forgot what was added; nil: nothing does.
+	Interim *Version `json:"interim,omitempty"`
+	// Inexact: Before holds edits of ours, or the file was changed by others
+	// between two of them. The edits are taken back, not the file.
+	Inexact bool `json:"inexact,omitempty"`
+	// Reverted, in an undo: Before is what taking back the edits makes.
+	Reverted bool `json:"reverted,omitempty"`
 }
 
 // An Entry is what was changed for one registry.
 type Entry struct {
 	ID      int       `json:"id"` // grows
 	Subject Subject   `json:"subject"`
-	Records []Record  `json:"records"` // in the order of the changes
+	Records []Record  `json:"records"`           // in the order of the changes
+	Effects []Step    `json:"effects,omitempty"` // what made them count: OpReload and OpRun alone
 	State   State     `json:"state"`
 	Time    time.Time `json:"time"`
 }
@@ -68,7 +78,8 @@ type transaction struct {
 	Undo    bool      `json:"undo"`            // finished by the next run; a change is rolled back
 	Force   bool      `json:"force,omitempty"` // of an undo
 	Subject Subject   `json:"subject"`
-	Records []Record  `json:"records,omitempty"` // of a change: Before is the state that a roll-back restores
+	Records []Record  `json:"records,omitempty"` // Before is the state that is gone back to
+	Effects []Step    `json:"effects,omitempty"`
 	Time    time.Time `json:"time"`
 }
 
@@ -89,21 +100,49 @@ func (c *content) entry(host string) int {
 // A Journal records the changes that were made in a tree. Several processes may
 // use one journal; each change holds its lock from beginning to end.
 type Journal struct {
-	tree  *atomicfile.Tree
-	dir   string
-	allow func(host, path string) bool
-	wait  time.Duration
+	tree        *atomicfile.Tree
+	dir         string
+	allow       func(host, path string) bool
+	allowRun    func(host string, argv []string) bool
+	allowReload func(Reload) bool
+	settled     func(ctx context.Context, host string, r Reload) error
+	wait        time.Duration
+	effectLimit time.Duration
+	checkLimit  time.Duration
+}
+
+// Options say what a journal is believed, and how a reload ends. A journal that
+// names anything that is not allowed is refused as a whole, and so is a plan.
+type Options struct {
+	// Allow says which files can be changed for a host; nil allows all.
+	Allow func(host, path string) bool
+	// AllowRun says which programs can be run for a host; nil allows none.
+	AllowRun func(host string, argv []string) bool
+	// AllowReload says which processes can be reloaded; nil allows none.
+	AllowReload func(Reload) bool
+	// Settled waits until the process, which was told to, has taken its files as
+	// they are now; nil waits for nothing.
+	Settled func(ctx context.Context, host string, r Reload) error
 }
 
 // OpenJournal returns the journal in the folder dir of t, which belongs to it
 // alone. The folder is made (0700) by the first change and gone with the last entry.
-// Allow says which files can have been changed for a host: a journal that names
-// another one is not believed; nil allows all. Nothing is opened yet.
-func OpenJournal(t *atomicfile.Tree, dir string, allow func(host, path string) bool) *Journal {
-	if allow == nil {
-		allow = func(string, string) bool { return true }
+// Nothing is opened yet.
+func OpenJournal(t *atomicfile.Tree, dir string, o Options) *Journal {
+	j := &Journal{
+		tree: t, dir: dir, allow: o.Allow, allowRun: o.AllowRun, allowReload: o.AllowReload, settled: o.Settled,
+		wait: lockWait, effectLimit: effectLimit, checkLimit: checkLimit,
 	}
-	return &Journal{tree: t, dir: dir, allow: allow, wait: lockWait}
+	if j.allow == nil {
+		j.allow = func(string, string) bool { return true }
+	}
+	if j.allowRun == nil {
+		j.allowRun = func(string, []string) bool { return false }
+	}
+	if j.allowReload == nil {
+		j.allowReload = func(Reload) bool { return false }
+	}
+	return j
 }
 
 func (j *Journal) path(elem ...string) string {
@@ -125,7 +164,9 @@ func (j *Journal) Entries(ctx context.Context) ([]Entry, error) {
 	if o := c.Open; o != nil {
 		i := c.entry(o.Subject.Host)
 		if i < 0 {
-			entries = append(entries, Entry{ID: c.LastID + 1, Subject: o.Subject, Records: o.Records, Time: o.Time})
+			entries = append(entries, Entry{
+				ID: c.LastID + 1, Subject: o.Subject, Records: o.Records, Effects: o.Effects, Time: o.Time,
+			})
 			i = len(entries) - 1
 		}
 		entries[i].State = StateOpen
@@ -173,46 +214,6 @@ func (j *Journal) load() (content, error) {
 	return c, nil
 }
 
-// implausible says what in the journal vicr would never have recorded: whoever
-// planted it wants other files changed.
-func (j *Journal) implausible(c *content) string {
-	if slices.ContainsFunc(c.Folders, func(f string) bool { return !above(f, j.path(journalName)) }) {
-		return "it names a folder that was not made for it"
-	}
-	entries := c.Entries
-	if o := c.Open; o != nil {
-		entries = append(slices.Clone(entries), Entry{Subject: o.Subject, Records: o.Records})
-	}
-	for _, e := range entries {
-		for _, r := range e.Records {
-			switch {
-			case !j.allow(e.Subject.Host, r.Path):
-				return fmt.Sprintf("it names %q, which is not a file that vicr changes for %q", r.Path, e.Subject.Host)
-			case slices.ContainsFunc(r.Folders, func(f string) bool { return !above(f, r.Path) }):
-				return fmt.Sprintf("it names a folder that does not hold %q", r.Path)
-			case !r.Before.plain() || !r.After.plain():
-				return fmt.Sprintf("it gives %q a special mode", r.Path)
-			}
-		}
-	}
-	return ""
-}
-
-// above says whether folder holds path, at any depth.
-func above(folder, path string) bool {
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		if dir == folder {
-			return true
-		}
-		if dir == filepath.Dir(dir) {
-			return false
-		}
-	}
-}
-
-// plain says whether the mode has permission bits alone.
-func (v *Version) plain() bool { return v == nil || v.Mode&^fs.ModePerm == 0 }
-
 // safe refuses what somebody else could have written: the journal says which
 // files are replaced and removed, so whoever writes it has our rights.
 func (j *Journal) safe(path string, info fs.FileInfo) error {
@@ -226,44 +227,6 @@ func (j *Journal) safe(path string, info fs.FileInfo) error {
 		return &UnsafeError{Path: j.tree.Real(path), Why: "others may write it"}
 	}
 	return nil
-}
-
-func parse(data []byte) (c content, why string) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return c, "it cannot be read"
-	}
-	if c.Format != journalFormat {
-		return c, "it was written by another version of vicr"
-	}
-	records := []Record{}
-	for _, e := range c.Entries {
-		records = append(records, e.Records...)
-	}
-	if c.Open != nil {
-		records = append(records, c.Open.Records...)
-	}
-	paths := slices.Clone(c.Folders)
-	for _, r := range records {
-		if !r.Before.valid() || !r.After.valid() {
-			return c, "it names no SHA-256"
-		}
-		paths = append(append(paths, r.Path), r.Folders...)
-	}
-	if slices.ContainsFunc(paths, func(p string) bool { return !absolute(p) }) {
-		return c, "it names a path that is not absolute and clean"
-	}
-	return c, ""
-}
-
-// valid says whether the version's sum can name a backup.
-func (v *Version) valid() bool {
-	if v == nil {
-		return true
-	}
-	b, err := hex.DecodeString(v.SHA256)
-	return err == nil && len(b) == 32 && hex.EncodeToString(b) == v.SHA256
 }
 
 // tidy says whether no run is under way, and none left something behind when it
@@ -294,11 +257,20 @@ func (j *Journal) tidy(c *content) (bool, error) {
 	return len(left) == 0, err
 }
 
-// leftovers are temporary files, and backups that nothing refers to.
+// leftovers are temporary files, files that were judged, and backups that nothing refers to.
 func (j *Journal) leftovers(c *content) ([]string, error) {
 	left, err := j.tree.Leftovers(j.dir)
 	if err != nil {
 		return nil, err
+	}
+	entries, err := j.tree.ReadDir(j.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), checkPrefix) && e.Type().IsRegular() {
+			left = append(left, j.path(e.Name()))
+		}
 	}
 	backups, err := j.tree.ReadDir(j.path(backupName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -40,19 +40,20 @@ func perform(ctx context.Context, verb, root string) error {
 		return err
 	}
 	defer tree.Close() //nolint:errcheck // only a handle on a folder
-	j := change.OpenJournal(tree, journalAt, nil)
+	j := change.OpenJournal(tree, journalAt, options(root))
 	switch verb {
+	case "daemon":
+		return daemon(root)
+	case "insecure":
+		return j.Apply(ctx, subject(hostA), insecure(root, hostA), nil)
+	case "insecure-unproven":
+		return unproven(j.Apply(ctx, subject(hostA), insecure(root, hostA), func(context.Context) error { return errProof }))
 	case "apply":
 		return j.Apply(ctx, subject(hostA), planA(), nil)
 	case "apply-again":
 		return j.Apply(ctx, subject(hostA), planA2(), nil)
 	case "apply-unproven":
-		err := j.Apply(ctx, subject(hostA), planA(), func(context.Context) error { return errProof })
-		var back *change.RolledBackError
-		if errors.Is(err, errProof) && errors.As(err, &back) {
-			return nil
-		}
-		return fmt.Errorf("want a roll-back for the proof's error, got %w", err)
+		return unproven(j.Apply(ctx, subject(hostA), planA(), func(context.Context) error { return errProof }))
 	case "undo":
 		_, err := j.Undo(ctx, hostA, false)
 		return err
@@ -61,4 +62,12 @@ func perform(ctx context.Context, verb, root string) error {
 		return err
 	}
 	return fmt.Errorf("no verb %q", verb)
+}
+
+func unproven(err error) error {
+	var back *change.RolledBackError
+	if errors.Is(err, errProof) && errors.As(err, &back) {
+		return nil
+	}
+	return fmt.Errorf("want a roll-back for the proof's error, got %w", err)
 }

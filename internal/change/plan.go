@@ -6,14 +6,10 @@ package change
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/edit"
@@ -37,12 +33,12 @@ const (
 	OpRun    Op = "run"    // a program is run
 )
 
-// A Step is one file that must be so. It is plain data.
+// A Step is one file that must be so, or what makes files count. It is plain data.
 type Step struct {
 	Tool    string      `json:"tool"` // for which container tool
 	Path    string      `json:"path"` // absolute, in the journal's tree
 	Data    []byte      `json:"data,omitempty"`
-	Mode    fs.FileMode `json:"mode,omitempty"`    // permissions; 0: those it has, 0600 if new
+	Mode    fs.FileMode `json:"mode,omitempty"`    // permissions; 0: those it has, 0600 if new; of an edit: of a file that is new
 	DirMode fs.FileMode `json:"dirMode,omitempty"` // of the folders that have to be made; 0: 0755
 	Op      Op          `json:"op"`
 
@@ -70,8 +66,16 @@ type Command struct {
 
 // String says in one line what the step does.
 func (s Step) String() string {
-	if s.Op == OpRemove {
+	switch s.Op {
+	case OpRemove:
 		return "remove " + s.Path
+	case OpEdit:
+		return "edit " + s.Path
+	case OpReload:
+		return "reload " + s.Reload.Name
+	case OpRun:
+		return "run " + commandLine(s.Run.Argv) + inBrackets(s.Run.What)
+	case OpWrite:
 	}
 	line := fmt.Sprintf("write %s (%d bytes", s.Path, len(s.Data))
 	if s.Mode != 0 {
@@ -80,73 +84,166 @@ func (s Step) String() string {
 	return line + ")"
 }
 
-// A Plan is what must be so, in the order in which it is made so.
+func inBrackets(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+// effect says whether the step makes files count instead of changing one.
+func (s Step) effect() bool { return s.Op == OpReload || s.Op == OpRun }
+
+// A Plan is what must be so, in the order in which it is made so: first all
+// files, then what makes them count.
 type Plan []Step
 
 // Pending returns the steps that would change something: none when all is as
-// the plan wants it. It only reads. The error is that of [atomicfile.Tree.Read],
-// or a [*PlanError].
+// the plan wants it. What makes files count is pending with a file of the same
+// tool. It only reads. The error is that of [atomicfile.Tree.Read], a
+// [*PlanError], or wraps an [*edit.SyntaxError].
 func (p Plan) Pending(t *atomicfile.Tree) (Plan, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	var pending Plan
-	for _, s := range p {
+	changes, tools := make([]bool, len(p)), map[string]bool{}
+	for i, s := range p {
+		if s.effect() {
+			continue
+		}
 		now, data, err := look(t, s.Path)
 		if err != nil {
 			return nil, err
 		}
-		if !s.holds(now, data) {
+		held, err := s.holds(now, data)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", t.Real(s.Path), err)
+		}
+		if !held {
+			changes[i], tools[s.Tool] = true, true
+		}
+	}
+	var pending Plan
+	for i, s := range p {
+		if changes[i] || s.effect() && tools[s.Tool] {
 			pending = append(pending, s)
 		}
 	}
 	return pending, nil
 }
 
-// holds says whether a file is as the step wants it.
-func (s Step) holds(now *Version, data []byte) bool {
-	if s.Op == OpRemove {
-		return now == nil
+// Show says what the plan does for people to read: a line a step, and beneath
+// each edit the lines that it changes. Errors are those of [Plan.Pending].
+func (p Plan) Show(t *atomicfile.Tree) ([]string, error) {
+	if err := p.check(); err != nil {
+		return nil, err
 	}
-	if now == nil || !bytes.Equal(data, s.Data) {
-		return false
+	var lines []string
+	files := map[string][]byte{} // as the steps before left them
+	for _, s := range p {
+		lines = append(lines, s.String())
+		if s.Op != OpEdit || s.Secret {
+			continue
+		}
+		before, known := files[s.Path]
+		if !known {
+			var err error
+			if _, before, err = look(t, s.Path); err != nil {
+				return nil, err
+			}
+		}
+		after, err := s.Edit.Apply(before)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", t.Real(s.Path), err)
+		}
+		files[s.Path] = after
+		for _, l := range edit.Diff(before, after) {
+			lines = append(lines, "    "+l)
+		}
 	}
-	return s.Mode == 0 || now.Owner == nil || now.Mode == s.Mode
+	return lines, nil
 }
 
-// after is what the step makes of a file.
-func (s Step) after(before *Version) *Version {
-	if s.Op == OpRemove {
-		return nil
-	}
-	v := version(s.Data)
+// holds says whether a file is as the step wants it. An edit leaves the
+// permissions of a file that is there alone.
+func (s Step) holds(now *Version, data []byte) (bool, error) {
 	switch {
-	case s.Mode != 0:
-		v.Mode = s.Mode
-	case before != nil:
-		v.Mode = before.Mode
-	default:
-		v.Mode = newMode
+	case s.Op == OpRemove:
+		return now == nil, nil
+	case s.Op == OpEdit && now == nil:
+		return s.Edit.Remove, nil
+	case s.Op == OpEdit:
+		return s.Edit.Has(data)
+	case now == nil || !bytes.Equal(data, s.Data):
+		return false, nil
 	}
-	return v
+	return s.Mode == 0 || now.Owner == nil || now.Mode == s.Mode, nil
 }
 
 func (p Plan) check() error {
-	seen := map[string]bool{}
+	ops := map[string]Op{}
 	for _, s := range p {
-		switch {
-		case !absolute(s.Path):
-			return &PlanError{Step: s, Why: "the path is not absolute and clean"}
-		case s.Op != OpWrite && s.Op != OpRemove:
-			return &PlanError{Step: s, Why: "it has no operation"}
-		case len(s.Data) > maxFile:
-			return &PlanError{Step: s, Why: "the file is too large"}
-		case seen[s.Path]:
-			return &PlanError{Step: s, Why: "the plan has two steps for one file"}
+		why := s.wrong()
+		// Several edits of one file are one change of it.
+		if op, twice := ops[s.Path]; why == "" && !s.effect() && twice && (op != OpEdit || s.Op != OpEdit) {
+			why = "the plan has two steps for one file"
 		}
-		seen[s.Path] = true
+		if why != "" {
+			return &PlanError{Step: s, Why: why}
+		}
+		ops[s.Path] = s.Op
 	}
 	return nil
+}
+
+// wrong says why nobody can carry out the step; "" if somebody can.
+func (s Step) wrong() string {
+	switch {
+	case !s.effect() && !absolute(s.Path):
+		return "the path is not absolute and clean"
+	case s.effect() && s.Path != "":
+		return "a step that changes no file names one"
+	case len(s.Data) > maxFile:
+		return "the file is too large"
+	case len(s.Check) > 0 && !absolute(s.Check[0]):
+		return "what checks it is no absolute path"
+	}
+	switch s.Op {
+	case OpWrite, OpRemove:
+		return ""
+	case OpEdit:
+		if s.Edit == nil {
+			return "it has no edit"
+		}
+		return ""
+	case OpReload:
+		return s.Reload.wrong()
+	case OpRun:
+		return s.Run.wrong()
+	}
+	return "it has no operation"
+}
+
+func (r *Reload) wrong() string {
+	if r == nil || !absolute(r.PIDFile) || len(r.Exe) == 0 {
+		return "it does not say which process is to be reloaded"
+	}
+	return ""
+}
+
+func (c *Command) wrong() string {
+	if c == nil || len(c.Argv) == 0 || !absolute(c.Argv[0]) || len(c.Undo) > 0 && !absolute(c.Undo[0]) {
+		return "it names no program by an absolute path"
+	}
+	return ""
+}
+
+// undo is what takes the command back.
+func (c *Command) undo() []string {
+	if len(c.Undo) == 0 {
+		return c.Argv
+	}
+	return c.Undo
 }
 
 // absolute says whether a path means the same from every folder. Plans for
@@ -157,51 +254,4 @@ func absolute(path string) bool {
 	}
 	rooted := filepath.IsAbs(path) || strings.HasPrefix(filepath.ToSlash(path), "/")
 	return rooted && filepath.ToSlash(filepath.Clean(path)) == filepath.ToSlash(path)
-}
-
-// A Version is a file as it was or is to be; nil: no file.
-type Version struct {
-	SHA256 string            `json:"sha256"` // lower hex
-	Size   int64             `json:"size"`   // bytes
-	Mode   fs.FileMode       `json:"mode"`   // permission bits
-	Owner  *atomicfile.Owner `json:"owner,omitempty"`
-}
-
-func version(data []byte) *Version {
-	sum := sha256.Sum256(data)
-	return &Version{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(data))}
-}
-
-// look reads a file; nil when there is none.
-func look(t *atomicfile.Tree, path string) (*Version, []byte, error) {
-	data, info, err := t.Read(path, maxFile)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	v := version(data)
-	v.Mode = info.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
-	if o, ok := atomicfile.OwnerOf(info); ok {
-		v.Owner = &o
-	}
-	return v, data, nil
-}
-
-// sameBytes says whether two versions hold the same, or are both no file.
-func sameBytes(a, b *Version) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return a.SHA256 == b.SHA256
-}
-
-// same says whether two versions also have the same permissions and owner, as
-// far as the system has those.
-func same(a, b *Version) bool {
-	if !sameBytes(a, b) || a == nil || a.Owner == nil || b.Owner == nil {
-		return sameBytes(a, b)
-	}
-	return a.Mode == b.Mode && *a.Owner == *b.Owner
 }

@@ -16,11 +16,11 @@ func TestJournalIsBelievedOnlyForFilesThatCanBeChanged(t *testing.T) {
 	dir := t.TempDir()
 	ca, journal := filepath.Join(dir, "certs.d", "h", "ca.crt"), filepath.Join(dir, "journal")
 	step := change.Step{Tool: "docker", Op: change.OpWrite, Path: ca, Data: []byte("x"), Mode: 0o644, DirMode: 0o755}
-	if err := change.OpenJournal(atomicfile.Machine(), journal, nil).Apply(t.Context(), change.Subject{Host: "h"}, change.Plan{step}, nil); err != nil {
+	if err := change.OpenJournal(atomicfile.Machine(), journal, change.Options{}).Apply(t.Context(), change.Subject{Host: "h"}, change.Plan{step}, nil); err != nil {
 		t.Fatal(err)
 	}
 	only := func(host, path string) *change.Journal {
-		return change.OpenJournal(atomicfile.Machine(), journal, func(h, p string) bool { return h == host && p == path })
+		return change.OpenJournal(atomicfile.Machine(), journal, change.Options{Allow: func(h, p string) bool { return h == host && p == path }})
 	}
 	for what, j := range map[string]*change.Journal{
 		"another file": only("h", filepath.Join(dir, "shadow")),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,7 +22,7 @@ func (j *Journal) Recover(ctx context.Context) (lines []string, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.end()) }()
-	done, err := s.recover()
+	done, err := s.recover(ctx)
 	for _, d := range done {
 		lines = append(lines, d.Lines...)
 		for _, path := range d.Changed {
@@ -34,21 +33,21 @@ func (j *Journal) Recover(ctx context.Context) (lines []string, err error) {
 }
 
 // recover deals with the open transaction, if there is one.
-func (s *session) recover() ([]Undo, error) {
+func (s *session) recover(ctx context.Context) ([]Undo, error) {
 	if s.state.Open == nil {
 		return nil, nil
 	}
 	if s.state.Open.Undo {
-		u, err := s.undo()
+		u, err := s.undo(ctx)
 		return []Undo{u}, err
 	}
-	u, err := s.revert()
+	u, err := s.revert(ctx, true)
 	return []Undo{u}, err
 }
 
 // rollBack puts back what the open change did, because of cause.
-func (s *session) rollBack(cause error) error {
-	u, err := s.revert()
+func (s *session) rollBack(ctx context.Context, cause error) error {
+	u, err := s.revert(ctx, false)
 	var incomplete *RollbackError
 	switch {
 	case errors.As(err, &incomplete):
@@ -63,46 +62,36 @@ func (s *session) rollBack(cause error) error {
 }
 
 // revert goes back to the state before the open change. A file that somebody
-// else changed in between is left alone and recorded as such.
-func (s *session) revert() (u Undo, err error) {
+// else changed in between is left alone and recorded as such. What made files
+// count is told again always, or else if this run put one back.
+func (s *session) revert(ctx context.Context, always bool) (u Undo, err error) {
+	u.Host = s.state.Open.Subject.Host
+	if err := s.aimAgain(); err != nil {
+		return u, err
+	}
 	tx := s.state.Open
-	u.Host = tx.Subject.Host
-	kept, folders, err := s.takeBack(tx.Records, false, &u)
+	rest, err := s.takeBack(ctx, tx.Records, tx.Effects, always, &u)
 	if err != nil {
 		return u, err
 	}
 	s.state.Entries = slices.Clone(s.state.Entries)
-	if len(kept) > 0 {
-		s.merge(tx.Subject, kept, StateLeft, tx.Time)
+	if len(rest.left) > 0 {
+		for i := range rest.left {
+			rest.left[i].Inexact = len(rest.left[i].Edits) > 0
+		}
+		s.merge(tx, rest.left, StateLeft)
 	}
-	s.bequeath(folders)
+	s.bequeath(rest.used)
 	s.state.Open = nil
-	return u, s.save()
+	return u, joined(s.save(), rest.untold)
 }
 
-// incomplete says which files are not as they were, and how to put them back by hand.
-func (s *session) incomplete(err error, failed []Record) error {
-	e := &RollbackError{Err: err}
-	for _, r := range failed {
-		path := s.tree.Real(r.Path)
-		if _, gone := s.tree.Stat(r.Path); r.Before == nil && errors.Is(gone, fs.ErrNotExist) {
-			// The file is gone as it should be; folders that were made for it are not.
-			for _, f := range slices.Backward(r.Folders) {
-				if _, err := s.tree.Stat(f); err == nil {
-					e.Left = append(e.Left, s.tree.Real(f))
-					e.Commands = append(e.Commands, "rmdir -- "+quote(s.tree.Real(f)))
-				}
-			}
-			continue
-		}
-		e.Left = append(e.Left, path)
-		if r.Before == nil {
-			e.Commands = append(e.Commands, removeCommand(path))
-			continue
-		}
-		e.Commands = append(e.Commands, copyCommand(s.tree.Real(s.path(backupName, r.Before.SHA256)), path, r.Before))
+// joined is the error of saving, or else what could not be told.
+func joined(err error, untold *RollbackError) error {
+	if err == nil && untold != nil {
+		return untold
 	}
-	return e
+	return err
 }
 
 func removeCommand(path string) string {

@@ -17,6 +17,7 @@ type session struct {
 	*Journal
 	lock  *atomicfile.HeldLock
 	state content
+	acted bool // an effect of the open change was begun by this run
 }
 
 // begin takes the lock and reads the journal anew. Its folder is made if need be.
@@ -169,4 +170,17 @@ func (s *session) backup(v *Version) ([]byte, error) {
 		return nil, &JournalError{Path: s.tree.Real(path), Why: fmt.Sprintf("it does not hold the %d bytes that were kept", v.Size)}
 	}
 	return data, nil
+}
+
+// replace writes one of the machine's files. Owner and attributes are those of
+// was; nil keeps what the file has.
+func (s *session) replace(path string, data []byte, mode fs.FileMode, was *Version, ready func() error) error {
+	r := atomicfile.Replacement{Mode: mode, Ready: ready}
+	if was != nil {
+		r.Owner, r.Attrs = was.Owner, was.Attrs
+		if r.Attrs == nil {
+			r.Attrs = map[string][]byte{}
+		}
+	}
+	return s.tree.Replace(path, data, r)
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
@@ -39,30 +38,34 @@ func (j *Journal) UndoPlan(ctx context.Context, host string, force bool) (Undo, 
 		}
 	}
 	if i := c.entry(host); i >= 0 {
-		err = u.plan(j.tree, c.Entries[i].Records, force)
+		goals, err := j.aim(&c, i, force)
+		if err != nil {
+			return u, err
+		}
+		u.plan(j.tree, goals, c.Entries[i].Effects)
 	}
-	return u, err
+	return u, nil
 }
 
-// plan adds what will be done about the records.
-func (u *Undo) plan(t *atomicfile.Tree, records []Record, force bool) error {
-	for _, r := range slices.Backward(records) {
-		todo, err := r.judge(t, force)
-		if err != nil {
-			return err
-		}
+// plan adds what will be done.
+func (u *Undo) plan(t *atomicfile.Tree, goals []goal, effects []Step) {
+	for _, g := range goals {
 		var folders []string
-		for _, f := range r.Folders {
+		for _, f := range g.record.Folders {
 			if info, err := t.Stat(f); err == nil && info.IsDir() {
 				folders = append(folders, f)
 			}
 		}
-		u.note(r, todo, folders, " if it is empty")
+		u.note(g.record, g.todo, folders, " if it is empty")
+	}
+	for _, step := range effects {
+		if slices.ContainsFunc(goals, func(g goal) bool { return g.record.Tool == step.Tool && g.todo != leave }) {
+			u.Lines = append(u.Lines, step.undoLine())
+		}
 	}
 	if len(u.Lines)+len(u.Changed) == 0 {
 		u.Lines = append(u.Lines, forget(u.Host))
 	}
-	return nil
 }
 
 func forget(host string) string { return "forget " + host }
@@ -73,6 +76,8 @@ func (u *Undo) note(r Record, todo verdict, folders []string, condition string) 
 	case todo == leave:
 		u.Changed = append(u.Changed, r.Path)
 		return
+	case todo == restore && r.Reverted:
+		u.Lines = append(u.Lines, "take back the edit of "+r.Path)
 	case todo == restore && r.Before == nil:
 		u.Lines = append(u.Lines, "remove "+r.Path)
 	case todo == restore:
@@ -105,7 +110,10 @@ func (j *Journal) Undo(ctx context.Context, host string, force bool) (u Undo, er
 		return u, err
 	}
 	defer func() { err = errors.Join(err, s.end()) }()
-	done, err := s.recover()
+	if o := s.state.Open; o != nil && o.Subject.Host == host {
+		o.Force = o.Force || force
+	}
+	done, err := s.recover(ctx)
 	for _, d := range done {
 		if d.Host == host {
 			u.Lines, u.Changed = d.Lines, d.Changed
@@ -118,25 +126,50 @@ func (j *Journal) Undo(ctx context.Context, host string, force bool) (u Undo, er
 	if i < 0 {
 		return u, nil
 	}
-	todo := Undo{Host: host}
-	if err := todo.plan(s.tree, s.state.Entries[i].Records, force); err != nil {
-		return u, err
-	}
-	if len(todo.Lines) == 0 && s.state.Entries[i].State == StateLeft {
+	todo, err := s.openUndo(i, force)
+	if err != nil || s.state.Open == nil {
 		u.Changed = todo.Changed
-		return u, nil
-	}
-	s.state.Open = &transaction{Undo: true, Force: force, Subject: s.state.Entries[i].Subject, Time: time.Now().UTC()}
-	if err := s.save(); err != nil {
 		return u, err
 	}
-	more, err := s.undo()
+	more, err := s.undo(ctx)
 	u.Lines, u.Changed = append(u.Lines, more.Lines...), more.Changed
 	return u, err
 }
 
+// openUndo writes down what undoing the entry does. No transaction is open
+// afterwards when all that is left of it is left alone.
+func (s *session) openUndo(i int, force bool) (todo Undo, err error) {
+	e := s.state.Entries[i]
+	todo.Host = e.Subject.Host
+	goals, err := s.aim(&s.state, i, force)
+	if err != nil {
+		return todo, err
+	}
+	todo.plan(s.tree, goals, e.Effects)
+	tx := &transaction{Undo: true, Force: force, Subject: e.Subject, Effects: e.Effects, Time: time.Now().UTC()}
+	for _, g := range slices.Backward(goals) { // in the order of the changes again
+		if g.todo == leave {
+			continue
+		}
+		if err := s.target(&g, e.Effects); err != nil {
+			return todo, err
+		}
+		tx.Records = append(tx.Records, g.record)
+	}
+	switch {
+	case len(todo.Lines) == 0 && e.State == StateLeft:
+		return todo, nil
+	case len(tx.Records) == 0 && len(goals) > 0:
+		s.state.Entries = slices.Clone(s.state.Entries)
+		s.state.Entries[i].State, s.state.Entries[i].Time = StateLeft, tx.Time
+		return todo, s.save()
+	}
+	s.state.Open = tx
+	return todo, s.save()
+}
+
 // undo does, or goes on with, the open undo.
-func (s *session) undo() (u Undo, err error) {
+func (s *session) undo(ctx context.Context) (u Undo, err error) {
 	host := s.state.Open.Subject.Host
 	u.Host = host
 	i := s.state.entry(host)
@@ -144,23 +177,72 @@ func (s *session) undo() (u Undo, err error) {
 		s.state.Open = nil
 		return u, s.save()
 	}
-	kept, folders, err := s.takeBack(s.state.Entries[i].Records, s.state.Open.Force, &u)
+	if len(s.state.Open.Records) == 0 { // written by an older vicr
+		s.state.Open.Records, s.state.Open.Effects = s.state.Entries[i].Records, s.state.Entries[i].Effects
+	}
+	if err := s.aimAgain(); err != nil {
+		return u, err
+	}
+	tx := s.state.Open
+	rest, err := s.takeBack(ctx, tx.Records, tx.Effects, true, &u)
 	if err != nil {
 		return u, err
 	}
-	s.state.Entries = slices.Clone(s.state.Entries)
-	if len(kept) > 0 {
-		e := &s.state.Entries[i]
-		e.Records, e.State, e.Time = kept, StateLeft, s.state.Open.Time
+	s.state.Entries = cloneEntries(s.state.Entries)
+	for _, r := range tx.Records {
+		if err := s.unshare(host, r); err != nil {
+			return u, err
+		}
+	}
+	e := &s.state.Entries[i]
+	e.keep(tx.Records, rest.left)
+	for _, r := range e.Records {
+		if !slices.Contains(u.Changed, r.Path) {
+			u.Changed = append(u.Changed, r.Path)
+		}
+	}
+	if len(e.Records) > 0 {
+		e.State, e.Time = StateLeft, tx.Time
 	} else {
 		s.state.Entries = slices.Delete(s.state.Entries, i, i+1)
 	}
-	s.bequeath(folders)
+	s.bequeath(rest.used)
 	s.state.Open = nil
 	if len(u.Lines)+len(u.Changed) == 0 {
 		u.Lines = append(u.Lines, forget(host))
 	}
-	return u, s.save()
+	return u, joined(s.save(), rest.untold)
+}
+
+// keep drops the records that were taken back, and the effects of tools that
+// have none left.
+func (e *Entry) keep(taken, left []Record) {
+	has := func(records []Record, path string) bool {
+		return slices.ContainsFunc(records, func(r Record) bool { return r.Path == path })
+	}
+	e.Records = slices.DeleteFunc(e.Records, func(r Record) bool { return has(taken, r.Path) && !has(left, r.Path) })
+	e.Effects = slices.DeleteFunc(slices.Clone(e.Effects), func(s Step) bool {
+		return !slices.ContainsFunc(e.Records, func(r Record) bool { return r.Tool == s.Tool })
+	})
+}
+
+// unshare tells the entries that share an edited file what it is now.
+func (s *session) unshare(host string, r Record) error {
+	now, _, err := look(s.tree, r.Path)
+	if odd(err) || len(r.Edits) == 0 || err == nil && !sameBytes(now, r.Before) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i, e := range s.state.Entries {
+		for k, other := range e.Records {
+			if e.Subject.Host != host && other.Path == r.Path && len(other.Edits) > 0 && sameBytes(other.After, r.After) {
+				s.state.Entries[i].Records[k].After = r.Before
+			}
+		}
+	}
+	return nil
 }
 
 // bequeath hands folders that are still used to an entry that has files in
@@ -179,110 +261,4 @@ func (s *session) bequeath(folders []string) {
 			break
 		}
 	}
-}
-
-// A verdict says what is to be done about a file that was changed.
-type verdict int
-
-const (
-	nothing verdict = iota // it is as before
-	restore
-	leave // somebody else changed it
-)
-
-// judge looks at the file. It is judged by its bytes: other permissions alone
-// do not make it somebody else's.
-func (r Record) judge(t *atomicfile.Tree, force bool) (verdict, error) {
-	now, _, err := look(t, r.Path)
-	var odd *atomicfile.NotRegularError
-	if errors.As(err, &odd) || errors.Is(err, atomicfile.ErrTooLarge) {
-		return leave, nil
-	}
-	if err != nil {
-		return nothing, err
-	}
-	switch {
-	case same(now, r.Before):
-		return nothing, nil
-	case sameBytes(now, r.After), force:
-		return restore, nil
-	case sameBytes(now, r.Before):
-		return nothing, nil
-	}
-	return leave, nil
-}
-
-// takeBack goes back over the records. It returns those whose file is left
-// alone, in their order, and the folders that are still used, outermost first.
-// It does as much as it can before it returns a [*RollbackError].
-func (s *session) takeBack(records []Record, force bool, u *Undo) (kept []Record, used []string, err error) {
-	var failed []Record
-	var errs []error
-	for _, r := range slices.Backward(records) {
-		todo, err := s.takeBackFile(r, force)
-		var removed []string
-		if err == nil && todo != leave {
-			var left []string
-			removed, left, err = s.takeBackFolders(r.Folders)
-			used = append(left, used...)
-		}
-		if err != nil {
-			failed = append(failed, r)
-			errs = append(errs, err)
-			continue
-		}
-		if todo == leave {
-			kept = append(kept, r)
-		}
-		u.note(r, todo, removed, "")
-	}
-	if len(failed) > 0 {
-		return nil, nil, s.incomplete(errors.Join(errs...), failed)
-	}
-	slices.Reverse(kept)
-	return kept, used, nil
-}
-
-func (s *session) takeBackFile(r Record, force bool) (verdict, error) {
-	// A killed run left its temporary file beside the one that it was about to replace.
-	if _, err := s.tree.Sweep(filepath.Dir(r.Path)); err != nil && !errors.Is(err, syscall.ENOTDIR) {
-		return nothing, err
-	}
-	todo, err := r.judge(s.tree, force)
-	if err == nil && todo == restore {
-		err = s.bringBack(r)
-	}
-	return todo, err
-}
-
-// takeBackFolders removes the empty ones, innermost first.
-func (s *session) takeBackFolders(folders []string) (removed, used []string, err error) {
-	for _, f := range slices.Backward(folders) {
-		if info, err := s.tree.Stat(f); err != nil || !info.IsDir() {
-			continue // gone, or somebody else's by now
-		}
-		switch err := s.tree.RemoveDir(f); {
-		case errors.Is(err, atomicfile.ErrNotEmpty):
-			used = append([]string{f}, used...)
-		case err != nil:
-			return nil, nil, err
-		default:
-			removed = append([]string{f}, removed...)
-		}
-	}
-	return removed, used, nil
-}
-
-func (s *session) bringBack(r Record) error {
-	if r.Before == nil {
-		return s.tree.Remove(r.Path)
-	}
-	data, err := s.backup(r.Before)
-	if err != nil {
-		return err
-	}
-	if r.Before.Owner == nil {
-		return s.tree.Write(r.Path, data, r.Before.Mode)
-	}
-	return s.tree.WriteAs(r.Path, data, r.Before.Mode, *r.Before.Owner)
 }

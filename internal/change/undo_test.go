@@ -158,7 +158,7 @@ func TestUndoOfEverythingIsAsBefore(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer tree.Close() //nolint:errcheck // only a handle on a folder
-		j := change.OpenJournal(tree, journalAt, nil)
+		j := change.OpenJournal(tree, journalAt, change.Options{})
 		before := look(t, root)
 		for i, host := range hosts {
 			var p change.Plan

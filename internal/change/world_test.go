@@ -142,10 +142,12 @@ func stamps(t *testing.T, root string) map[string]time.Time {
 	return at
 }
 
-// machine is the picture without the journal.
+// machine is the picture without the journal, and without what runs.
 func (p picture) machine() picture {
 	m := maps.Clone(p)
-	maps.DeleteFunc(m, func(path, _ string) bool { return path == journalAt || strings.HasPrefix(path, journalAt+"/") })
+	maps.DeleteFunc(m, func(path, _ string) bool {
+		return path == journalAt || strings.HasPrefix(path, journalAt+"/") || path == "/run" || strings.HasPrefix(path, "/run/")
+	})
 	return m
 }
 
@@ -176,7 +178,7 @@ func open(t *testing.T, root string) (*atomicfile.Tree, *change.Journal) {
 			t.Error(err)
 		}
 	})
-	return tree, change.OpenJournal(tree, journalAt, nil)
+	return tree, change.OpenJournal(tree, journalAt, change.Options{})
 }
 
 func apply(t *testing.T, j *change.Journal, host string, p change.Plan) {

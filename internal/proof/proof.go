@@ -1,36 +1,38 @@
 // Package proof proves what trust has installed: by the road of vicr's own
-// transfers, through the engine that reads the files, or, in a tree where
-// nothing runs, by the files themselves.
+// transfers, through the tools that read the files, or, in a tree where nothing
+// runs, by the files themselves. It asks without credentials and changes nothing.
 package proof
 
 import (
 	"context"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 
-	"github.com/vicr-cli/vicr/internal/atomicfile"
-	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/engine"
-	"github.com/vicr-cli/vicr/internal/machine"
-	"github.com/vicr-cli/vicr/internal/pki"
-	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
-
-const maxCAFile = 1 << 20 // bytes
 
 // An Error says that a tool does not trust the registry although its files are
 // in place.
 type Error struct {
 	Tool    string
-	Host    string // as the tool knows it
+	Host    string // as the tool knows it, or a file
 	Message string // the tool's words, raw
+	// TokenFault says that it is the token server that the tool does not trust:
+	// see [engine.Proof].
+	TokenFault bool
+	// Stale says that a running tool has not taken over what its files say.
+	Stale bool
 }
 
 func (e *Error) Error() string {
+	switch {
+	case e.Stale:
+		return fmt.Sprintf("%s has not taken over what its configuration says of %s: %s", e.Tool, e.Host, strconv.Quote(e.Message))
+	case e.TokenFault:
+		return fmt.Sprintf("%s does not trust the token server of %s: %s", e.Tool, e.Host, strconv.Quote(e.Message))
+	}
 	return fmt.Sprintf("%s does not trust %s: %s", e.Tool, e.Host, strconv.Quote(e.Message))
 }
 
@@ -55,59 +57,10 @@ func Own(ctx context.Context, w *wire.Transport) error {
 	return resp.Body.Close()
 }
 
-// Engine asks the rootful engine of m, whatever engine the user's commands go
-// to, for every spelling of h. The error is an [*Error] when it refuses one;
-// an engine that does not answer is no error, but proves nothing.
-func Engine(ctx context.Context, m machine.Machine, h ref.Host) ([]Fact, error) {
-	e, err := rootful(ctx, m)
-	var away *engine.UnavailableError
-	if errors.Is(err, engine.ErrNoEngine) || errors.As(err, &away) {
-		return []Fact{{Host: h.String(), Why: "no Docker engine answers here now"}}, nil
+// judged is what a verdict says of one name: a fact, or an [*Error].
+func judged(tool, name string, p engine.Proof) (Fact, error) {
+	if p.Verdict == engine.NotTrusted || p.Verdict == engine.DirFault {
+		return Fact{}, &Error{Tool: tool, Host: name, Message: p.Message, TokenFault: p.TokenFault}
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close() //nolint:errcheck // only a connection
-	var facts []Fact
-	for _, name := range h.Spellings() {
-		p, err := e.ProveTrust(ctx, name)
-		if err != nil {
-			return facts, err
-		}
-		if p.Verdict == engine.NotTrusted || p.Verdict == engine.DirFault {
-			return facts, &Error{Tool: "the Docker engine", Host: name, Message: p.Message}
-		}
-		facts = append(facts, Fact{Host: name, Proven: p.Verdict == engine.Trusted, Why: p.Message})
-	}
-	return facts, nil
-}
-
-func rootful(ctx context.Context, m machine.Machine) (*engine.Engine, error) {
-	if m.Docker.Socket == "" {
-		return nil, engine.ErrNoEngine
-	}
-	e, err := engine.Open("unix://"+m.Docker.Socket, engine.Options{})
-	if err != nil {
-		return nil, err
-	}
-	if _, err := e.Ping(ctx); err != nil {
-		return nil, errors.Join(err, e.Close())
-	}
-	return e, nil
-}
-
-// Files reads back what a plan wrote, as the tool would. The error is an
-// [*Error] for a file that does not hold the anchor, or that of reading it.
-func Files(t *atomicfile.Tree, p change.Plan, anchor *x509.Certificate) error {
-	for _, s := range p {
-		data, _, err := t.Read(s.Path, maxCAFile)
-		if err != nil {
-			return err
-		}
-		certs, err := pki.ParseBundle(data)
-		if err != nil || len(certs) != 1 || !certs[0].Equal(anchor) {
-			return &Error{Tool: s.Tool, Host: s.Path, Message: "the file does not hold the CA"}
-		}
-	}
-	return nil
+	return Fact{Host: name, Proven: p.Verdict == engine.Trusted, Why: p.Message}, nil
 }

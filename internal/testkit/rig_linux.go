@@ -5,15 +5,12 @@ package testkit
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,8 +22,11 @@ import (
 const RigAddress = "192.0.2.2"
 
 // A Rig is a machine of its own for one test: a network namespace without a
-// way out, and private views of /etc and /var/lib, so that real engines and
-// registries run in it and this machine stays as it is.
+// way out, a /run of its own, and private views of /etc, /var/lib and the CAs
+// that an administrator adds, so that real engines and registries run in it
+// with their usual paths and this machine stays as it is. It has no systemd.
+//
+// Its addresses are 192.0.2.2 to 192.0.2.5 and 2001:db8::2 to 2001:db8::5.
 type Rig struct {
 	Dir    string // scratch folder
 	holder int    // process that keeps the namespaces
@@ -41,6 +41,23 @@ func Need(t *testing.T, program, pkg string) string {
 	}
 	return path
 }
+
+// rigScript makes a rig out of fresh namespaces; $0 is its scratch folder.
+const rigScript = `set -e
+mount -t overlay overlay -o lowerdir=/etc,upperdir=$0/etc,workdir=$0/etc.work /etc
+mount -t overlay overlay -o lowerdir=/var/lib,upperdir=$0/lib,workdir=$0/lib.work /var/lib
+cas=/usr/local/share/ca-certificates
+mkdir -p $cas
+mount -t overlay overlay -o lowerdir=$cas,upperdir=$0/cas,workdir=$0/cas.work $cas
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/docker /run/lock /run/user
+ip link set lo up
+for n in 2 3 4 5; do
+	ip addr add 192.0.2.$n/24 dev lo
+	ip -6 addr add 2001:db8::$n/64 dev lo nodad
+done
+echo ready
+exec sleep infinity`
 
 // NewRig makes a rig. It needs root.
 func NewRig(t *testing.T) *Rig {
@@ -60,21 +77,16 @@ func NewRig(t *testing.T) *Rig {
 	}
 	r := &Rig{Dir: dir}
 	t.Cleanup(func() { removeAll(t, dir) })
-	for _, d := range []string{"etc", "etc.work", "lib", "lib.work", "home"} {
+	for _, d := range []string{"etc", "etc.work", "lib", "lib.work", "cas", "cas.work", "home"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	script := `set -e
-mount -t overlay overlay -o lowerdir=/etc,upperdir=$0/etc,workdir=$0/etc.work /etc
-mount -t overlay overlay -o lowerdir=/var/lib,upperdir=$0/lib,workdir=$0/lib.work /var/lib
-mkdir -p /run/docker; mount -t tmpfs tmpfs /run/docker
-ip link set lo up
-ip addr add ` + RigAddress + `/24 dev lo
-ip -6 addr add 2001:db8::2/64 dev lo nodad
-echo ready
-exec sleep infinity`
-	cmd := exec.Command("unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", script, dir)
+	storage := "[storage]\ndriver = \"vfs\"\ngraphroot = \"" + dir + "/containers\"\nrunroot = \"/run/containers/storage\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "storage.conf"), []byte(storage), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", rigScript, dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +125,10 @@ func removeAll(t *testing.T, dir string) {
 func (r *Rig) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	pid := strconv.Itoa(r.holder)
 	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"-t", pid, "-n", "-m", "--wd=" + r.Dir, "--"}, argv...)...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(r.Dir, "home"), "LANG=C.UTF-8"}
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(r.Dir, "home"), "LANG=C.UTF-8",
+		"CONTAINERS_STORAGE_CONF=" + filepath.Join(r.Dir, "storage.conf"), // overlayfs does not stack for podman
+	}
 	return cmd
 }
 
@@ -135,30 +150,55 @@ func (r *Rig) Run(t *testing.T, stdin string, argv ...string) Run {
 	return res
 }
 
+// A Process is a program that [Rig.Launch] started.
+type Process struct {
+	cmd  *exec.Cmd
+	log  string
+	once sync.Once
+}
+
 // Start runs a program inside the rig until the test ends: TERM, then KILL.
 // What it said is shown when the test fails.
 func (r *Rig) Start(t *testing.T, argv ...string) *exec.Cmd {
+	t.Helper()
+	return r.Launch(t, argv...).cmd
+}
+
+// Launch is [Rig.Start] for a process that the test has more to do with.
+func (r *Rig) Launch(t *testing.T, argv ...string) *Process {
 	t.Helper()
 	name := filepath.Join(r.Dir, filepath.Base(argv[0])+"-"+strconv.FormatInt(time.Now().UnixNano(), 36)+".log")
 	logFile, err := os.Create(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := r.Command(context.WithoutCancel(t.Context()), argv...)
-	cmd.Stdout, cmd.Stderr = logFile, logFile
-	if err := cmd.Start(); err != nil {
+	p := &Process{cmd: r.Command(context.WithoutCancel(t.Context()), argv...), log: name}
+	p.cmd.Stdout, p.cmd.Stderr = logFile, logFile
+	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		stop(cmd)
+		p.Stop()
 		logFile.Close()
 		if t.Failed() {
-			b, _ := os.ReadFile(name)
-			t.Logf("%s said:\n%s", argv[0], tail(b, 4000))
+			t.Logf("%s said:\n%s", argv[0], tail([]byte(p.Log()), 2000))
 		}
 	})
-	return cmd
+	return p
 }
+
+// PID is the process's number: there is one PID namespace, and nsenter becomes
+// the program.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Log is what it said so far.
+func (p *Process) Log() string {
+	b, _ := os.ReadFile(p.log)
+	return string(b)
+}
+
+// Stop ends it, by TERM and after 15 s by KILL.
+func (p *Process) Stop() { p.once.Do(func() { stop(p.cmd) }) }
 
 func stop(cmd *exec.Cmd) {
 	done := make(chan struct{})
@@ -179,69 +219,7 @@ func tail(b []byte, n int) []byte {
 	return b
 }
 
-// Until waits until ready says so.
-func Until(t *testing.T, what string, ready func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if ready() {
-			return
-		}
-	}
-	t.Fatalf("%s: not ready after 30 s", what)
-}
-
-// Dockerd starts an engine of the rig's own and returns its DOCKER_HOST.
-func (r *Rig) Dockerd(t *testing.T) string {
-	t.Helper()
-	dockerd := Need(t, "dockerd", "docker.io")
-	socket := filepath.Join(r.Dir, "docker.sock")
-	r.Start(t, dockerd,
-		"--data-root", filepath.Join(r.Dir, "docker-data"), "--exec-root", filepath.Join(r.Dir, "docker-exec"),
-		"--pidfile", filepath.Join(r.Dir, "docker.pid"), "-H", "unix://"+socket,
-		"--iptables=false", "--ip6tables=false", "--bridge=none")
-	host := "unix://" + socket
-	Until(t, "dockerd", func() bool {
-		return exec.Command("docker", "-H", host, "version").Run() == nil
-	})
-	return host
-}
-
 // Etc is the rig's view of a path, as seen from outside it.
 func (r *Rig) Etc(path string) string {
 	return filepath.Join("/proc", strconv.Itoa(r.holder), "root", path)
-}
-
-// TreeHash sums up all below a folder of the rig: names, kinds, modes, owners,
-// bytes. A folder that does not exist has a sum too.
-func (r *Rig) TreeHash(t *testing.T, dir string) string {
-	t.Helper()
-	sum := sha256.New()
-	root := r.Etc(dir)
-	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if os.IsNotExist(err) && path == root {
-			fmt.Fprintln(sum, "absent")
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		info, err := os.Lstat(path)
-		if err != nil {
-			return err
-		}
-		st := info.Sys().(*syscall.Stat_t)
-		fmt.Fprintf(sum, "%q %s %d %d\n", strings.TrimPrefix(path, root), info.Mode(), st.Uid, st.Gid)
-		if info.Mode().IsRegular() {
-			b, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(sum, "%x\n", sha256.Sum256(b))
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hex.EncodeToString(sum.Sum(nil))
 }

@@ -132,26 +132,24 @@ func (r Record) IsZero() bool { return r.Path == "" }
 // Holds says whether c is what was recorded.
 func (r Record) Holds(c *x509.Certificate) bool { return holds(r.Certs, c) }
 
-// RecordedAnchor is the file that [Plan] would write for h as it is now: vicr's
-// own, else Docker's, also if somebody else put it there. An anchor that it
-// does not hold is another one than before: a new CA of the registry, or a
-// stranger in between. The zero Record: nothing is there. The error names a
-// file that is there and cannot be read.
-func RecordedAnchor(m machine.Machine, h ref.Host) (Record, error) {
-	if h.IsZero() {
-		return Record{}, nil
-	}
-	var records []Record
-	if own := ownFolder(m, h); own != "" {
-		records = append(records, Record{Tool: ToolVicr, Path: m.Join(own, caFile)})
-	}
-	for _, path := range MachinePaths(m, h) {
-		records = append(records, Record{Tool: ToolDocker, Path: path})
-	}
-	for _, r := range records {
+// RecordedAnchor is the first CA file that [Plan] would write for h as it is
+// now, also if somebody else put it there: vicr's own, then those of the tools,
+// all of them when none is named. An anchor that it does not hold is another
+// one than before: a new CA of the registry, or a stranger in between. The zero
+// Record: nothing is there. The error names a file that is there and cannot be
+// read; a user need not be able to see those of tools that were not named, but
+// for vicr's and Docker's.
+func RecordedAnchor(m machine.Machine, h ref.Host, tools ...Tool) (Record, error) {
+	for _, r := range records(m, h) {
+		asked := slices.Contains(tools, r.Tool)
+		if len(tools) > 0 && !asked && r.Tool != ToolVicr {
+			continue
+		}
 		f := readCA(m, r.Path)
 		switch {
 		case errors.Is(f.err, fs.ErrNotExist):
+			continue
+		case errors.Is(f.err, fs.ErrPermission) && !asked && r.Tool != ToolVicr && r.Tool != ToolDocker:
 			continue
 		case f.err != nil:
 			return Record{}, fmt.Errorf("%q: %w", r.Path, reason(f.err))
@@ -162,40 +160,37 @@ func RecordedAnchor(m machine.Machine, h ref.Host) (Record, error) {
 	return Record{}, nil
 }
 
-// MachinePaths are the machine-level files that [Plan] can write for h, and so
-// the only ones that may be taken back for it.
-func MachinePaths(m machine.Machine, h ref.Host) []string {
-	if h.IsZero() || !plansDocker(m) {
+// records are the CA files of h, of every tool.
+func records(m machine.Machine, h ref.Host) []Record {
+	if h.IsZero() {
 		return nil
 	}
-	var paths []string
-	for _, dir := range dockerFolders(m, h) {
-		paths = append(paths, m.Join(dir, caFile))
-	}
-	return paths
-}
-
-// MayWrite says whether path is a file that [Plan] can ever have written for h
-// on this machine, whatever tools are found now.
-func MayWrite(m machine.Machine, h ref.Host, path string) bool {
-	dirs := dockerFolders(m, h)
-	if own := ownFolder(m, h); own != "" {
-		dirs = append(dirs, own)
-	}
-	return !h.IsZero() && slices.ContainsFunc(dirs, func(dir string) bool { return m.Join(dir, caFile) == path })
-}
-
-// InMachine says whether there may be something of vicr's to take back for h at
-// machine level, as far as any user can see: vicr has a journal there, which
-// only root reads, and one of the files is there.
-func InMachine(m machine.Machine, h ref.Host) bool {
-	if _, err := m.Stat(m.Dirs.MachineState); err != nil {
-		return false
-	}
-	for _, path := range MachinePaths(m, h) {
-		if _, err := m.Stat(path); err == nil || errors.Is(err, fs.ErrPermission) {
-			return true
+	var all []Record
+	add := func(t Tool, dirs ...string) {
+		for _, dir := range dirs {
+			all = append(all, Record{Tool: t, Path: m.Join(dir, caFile)})
 		}
 	}
-	return false
+	if own := ownFolder(m, h); own != "" {
+		add(ToolVicr, own)
+	}
+	for _, certs := range dockerCerts(m) {
+		add(ToolDocker, literal(m, certs, h)...)
+	}
+	add(ToolPodman, literal(m, m.Podman.UserCerts, h)...)
+	add(ToolPodman, literal(m, m.Podman.CertsDir, h)...)
+	add(ToolContainerd, containerdFolders(m, h)...)
+	if f := standaloneFiles(m, h); f.ca != "" {
+		all = append(all, Record{Tool: ToolBuildKit, Path: f.ca})
+	}
+	for _, k := range m.Kubernetes {
+		all = append(all, Record{Tool: ToolK3s, Path: filesOf(m, k, h).ca})
+	}
+	if dir := notaryFolder(m, h); dir != "" && m.Root == "" {
+		add(ToolNotary, dir)
+	}
+	if file := systemFile(m, h); file != "" {
+		all = append(all, Record{Tool: ToolSystem, Path: file})
+	}
+	return all
 }

@@ -222,7 +222,7 @@ func TestWhatIsPlannedIsTrustedOnceWritten(t *testing.T) {
 		"a CA":   {pki.Anchor{Cert: ca.Certificate}, ca.NewLeaf(t, testkit.SANs("127.0.0.1")).TLS()},
 		"a leaf": {pki.Anchor{Cert: single.Certificate, Leaf: true}, single.TLS()},
 	} {
-		for _, tool := range trust.Tools() {
+		for _, tool := range []trust.Tool{trust.ToolVicr, trust.ToolDocker} {
 			t.Run(name+" for "+string(tool), func(t *testing.T) {
 				t.Parallel()
 				l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{tt.server}, MinVersion: tls.VersionTLS12})
@@ -324,16 +324,26 @@ func TestMachinePathsAreThosePlanned(t *testing.T) {
 	for _, typed := range []string{"registry.corp", "registry.corp:5000", "[2001:db8::2]:443"} {
 		m, h := look(machine.Options{}), host(t, typed)
 		p := plan(t, m, trust.Request{Host: h, Anchor: pki.Anchor{Cert: certificate(t, "ca.crt")}})
-		if got := trust.MachinePaths(m, h); !slices.Equal(got, paths(p.Machine)) {
-			t.Errorf("%s: %q, but planned are %q", typed, got, paths(p.Machine))
+		got := trust.MachinePaths(m, h)
+		for _, path := range paths(p.Machine) {
+			if !slices.Contains(got, path) {
+				t.Errorf("%s: %q is planned and not among %q", typed, path, got)
+			}
+		}
+		for _, path := range got {
+			if strings.HasPrefix(path, "/home/") || strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".yaml") {
+				t.Errorf("%s: %q is the user's, or not of this registry alone", typed, path)
+			}
 		}
 	}
 	if got := trust.MachinePaths(look(machine.Options{}), ref.Host{}); got != nil {
 		t.Errorf("no host has %q", got)
 	}
-	for _, goos := range []string{"darwin", "windows"} {
-		if got := trust.MachinePaths(look(machine.Options{GOOS: goos}), host(t, "registry.corp")); got != nil {
-			t.Errorf("%s has %q", goos, got)
+	for goos, home := range map[string]string{"darwin": "/Users", "windows": `C:\Users`} {
+		for _, path := range trust.MachinePaths(look(machine.Options{GOOS: goos}), host(t, "registry.corp")) {
+			if strings.HasPrefix(path, home) {
+				t.Errorf("%s has %q", goos, path)
+			}
 		}
 	}
 }
@@ -346,6 +356,11 @@ func TestInMachineSaysWhetherRootHasSomethingToTakeBack(t *testing.T) {
 		want    bool
 	}{
 		"journal and file": {map[string]string{journal: "", ca: "x"}, true},
+		"insecure":         {map[string]string{journal: "", "/etc/docker/daemon.json": `{"insecure-registries":["registry.corp"]}`}, true},
+		"insecure another": {map[string]string{journal: "", "/etc/docker/daemon.json": `{"insecure-registries":["my.registry.corp","registry.corp:5000"]}`}, false},
+		"insecure by flag": {map[string]string{journal: "", "/etc/default/docker": `DOCKER_OPTS="--insecure-registry registry.corp:443"`}, true},
+		"drop-in":          {map[string]string{journal: "", "/etc/containers/registries.conf.d/50-vicr-registry.corp_443_.conf": "x"}, true},
+		"k3s":              {map[string]string{journal: "", "/etc/rancher/k3s/vicr-registry.corp_443_.crt": "x"}, true},
 		"no journal":       {map[string]string{ca: "x"}, false},
 		"no file":          {map[string]string{journal: ""}, false},
 		"another host":     {map[string]string{journal: "", dockerDir + "other.corp/ca.crt": "x"}, false},

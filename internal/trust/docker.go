@@ -2,52 +2,65 @@ package trust
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
-	"unicode"
 
 	"github.com/vicr-cli/vicr/internal/machine"
-	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/ref"
 )
 
-// docker plans for the engine that runs as root on Linux. It reads certs.d
-// afresh on each pull, so nothing has to be restarted.
-func (p *planner) docker() {
-	d := p.m.Docker
-	if name := p.r.Host.Canonical().String(); name == "docker.io" || name == "index.docker.io" {
+// docker plans for every way in which Docker runs here. It reads certs.d afresh
+// on each pull, so that nothing has to be restarted but a virtual machine.
+func (p *planner) docker() error {
+	if isHub(p.r.Host) {
 		// moby daemon/pkg/registry/service_v2.go
-		p.skip(ToolDocker, "Docker reads no folder of CAs for Docker Hub: only the system's own store counts", "")
-		return
-	}
-	if d.Remote {
-		p.skip(ToolDocker, remoteWords(d)+", and only a change there would help: run this on that machine", p.trustCommand())
-		return
-	}
-	elsewhere := false // another way to run Docker explains why this one is not here
-	for _, v := range d.Variants {
-		p.variant(v)
-		elsewhere = elsewhere || v.Kind == machine.Rootless || v.Kind == machine.Snap || v.Kind == machine.Desktop
-	}
-	switch {
-	case !plansDocker(p.m):
-		p.dockerNotPlanned()
-	case d.Found || p.named && !elsewhere:
-		for _, dir := range dockerFolders(p.m, p.r.Host) {
-			p.write(ToolDocker, &p.out.Machine, dir, 0o755)
-			p.lint(dir)
+		why := "Docker reads no folder of CAs for Docker Hub: only the system's own store counts"
+		if p.r.Insecure {
+			why = "Docker Hub is always verified"
 		}
-		p.out.Tools = append(p.out.Tools, ToolDocker)
-	case len(d.Variants) == 0:
-		where := "here"
-		if p.m.Root != "" {
-			where = "in that tree"
-		}
-		p.skip(ToolDocker, "no Docker engine was found "+where+": no socket, no /etc/docker, no program docker or dockerd", p.trustCommand())
+		p.skip(ToolDocker, why, "")
+		return nil
 	}
+	if p.m.Docker.Remote {
+		p.skip(ToolDocker, remoteWords(p.m.Docker)+", and only a change there would help: run this on that machine", p.trustCommand(ToolDocker))
+		return nil
+	}
+	all := engines(p.m)
+	if len(all) == 0 && p.named && p.plansDocker() {
+		all = []engine{rootful(p.m)}
+	}
+	if told := p.otherEngines(); len(all) == 0 && !p.named && !told {
+		p.absent(ToolDocker)
+	}
+	for _, e := range all {
+		if why := p.mustBeNamed(e); why != "" && !p.named {
+			p.later(ToolDocker, e.seen()+" "+why)
+			continue
+		}
+		if err := p.engine(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// plansDocker says whether the files of Docker's are known well enough here.
-func plansDocker(m machine.Machine) bool { return m.GOOS != "darwin" && m.GOOS != "windows" }
+func isHub(h ref.Host) bool {
+	name := h.Canonical().String()
+	return name == "docker.io" || name == "index.docker.io"
+}
+
+// plansDocker says whether an engine that was not seen has a place, or why not.
+func (p *planner) plansDocker() bool {
+	switch {
+	case p.m.Docker.CertsDir == "" && p.m.Root != "":
+		p.skip(ToolDocker, "a --root run changes trees of Linux alone", "")
+	case p.m.Docker.CertsDir == "":
+		p.skip(ToolDocker, "no home folder is known for this user", "")
+	case p.m.GOOS == "darwin" && len(p.m.Docker.Variants) > 0:
+		p.skip(ToolDocker, "there is no Docker Desktop here, and where else Docker runs its files lie in a machine of their own", "")
+	default:
+		return true
+	}
+	return false
+}
 
 func remoteWords(d machine.Docker) string {
 	if d.Endpoint == "" {
@@ -56,113 +69,67 @@ func remoteWords(d machine.Docker) string {
 	return fmt.Sprintf("the Docker engine in use is on %q (%q)", d.RemoteName(), d.Endpoint)
 }
 
-// dockerNotPlanned speaks of macOS and Windows, when no variant has spoken.
-func (p *planner) dockerNotPlanned() {
+// otherEngines speaks of those that answer like Docker and are something else.
+func (p *planner) otherEngines() (told bool) {
+	before := len(p.out.Skipped)
+	for _, v := range p.m.Docker.Variants {
+		switch {
+		case v.Kind == machine.Podman && p.named:
+			p.skip(ToolDocker, "the engine in use is Podman ("+plain(v.Evidence)+"), which reads its own files", p.trustCommand(ToolPodman))
+		case v.Kind == machine.Unknown && p.m.GOOS != "darwin":
+			p.skip(ToolDocker, "where the engine in use reads its files is not known ("+plain(v.Evidence)+")", "")
+		case v.Kind == machine.Unknown && !p.named:
+			p.skip(ToolDocker, "there is no Docker Desktop here ("+plain(v.Evidence)+"), and where else Docker runs its files lie in a machine of their own", "")
+		}
+	}
+	return len(p.out.Skipped) > before
+}
+
+// mustBeNamed is why an engine is not changed unless it was named, "" if it is.
+func (p *planner) mustBeNamed(e engine) string {
 	switch {
-	case len(p.m.Docker.Variants) > 0:
-	case p.m.GOOS == "windows" && p.m.Docker.Found:
-		p.skip(ToolDocker, "the Windows engine ("+p.m.Docker.Evidence+") is not changed by this version; type as administrator",
-			p.copyCommand(p.m.Docker.CertsDir, false))
-	case p.m.Root != "":
-		p.skip(ToolDocker, "a --root run changes trees of Linux alone", "")
-	default:
-		p.skip(ToolDocker, "no Docker was found here", "")
+	case !p.r.Insecure && e.certsRestart != "":
+		return "has to be restarted before it reads a CA"
+	case p.r.Insecure && (e.configRestart != "" || p.flagged(e)):
+		return "has to be restarted before it reads its list of insecure registries"
 	}
+	return ""
 }
 
-func (p *planner) variant(v machine.Variant) {
-	const not = " is not changed by this version"
-	seen := fmt.Sprintf(" (%s)", plain(v.Evidence))
-	switch v.Kind {
-	case machine.Rootless:
-		p.skip(ToolDocker, "rootless Docker"+seen+not+"; to add the CA by hand", p.copyCommand(v.CertsDir, false))
-	case machine.Snap:
-		// canonical/docker-snap snap/snapcraft.yaml maps /etc/docker to this folder
-		p.skip(ToolDocker, "Docker from a snap"+seen+not+"; to add the CA by hand", p.copyCommand(v.CertsDir, true))
-	case machine.Desktop:
-		if p.m.GOOS == "windows" {
-			p.desktopOnWindows(seen + not)
-			return
+func (p *planner) engine(e engine) error {
+	if p.r.Insecure {
+		return p.insecureEngine(e)
+	}
+	l := p.of(e.user)
+	for _, dir := range e.folders(p.m, p.r.Host) {
+		from := len(*l.plan)
+		p.folderOf(ToolDocker, l, dir)
+		for i := range (*l.plan)[from:] {
+			(*l.plan)[from+i].Restart = e.certsRestart
 		}
-		p.skip(ToolDocker, "Docker Desktop"+seen+not+"; add the CA by hand, then restart Docker Desktop", p.copyCommand(v.CertsDir, false))
-	case machine.Podman:
-		p.skip(ToolDocker, "Podman"+seen+not, "")
-	default:
-		p.skip(ToolDocker, "Docker"+seen+not, "")
+		p.lint(ToolDocker, dir)
 	}
+	if len(e.certs) == 0 {
+		p.skip(ToolDocker, "where "+e.seen()+" looks for CAs is not known", "")
+		return nil
+	}
+	p.secureEngine(e)
+	p.engineNotes(e)
+	p.done(ToolDocker)
+	return nil
 }
 
-// desktopOnWindows: Desktop takes the CAs of the certificate store when it
-// starts (docker/docs, desktop/troubleshoot-and-support/faqs/windowsfaqs.md).
-func (p *planner) desktopOnWindows(words string) {
-	if p.r.Anchor.Leaf {
-		p.skip(ToolDocker, "Docker Desktop"+words+"; it takes CAs alone, and this certificate is none", "")
-		return
+// engineNotes says what a CA in certs.d is not enough for.
+func (p *planner) engineNotes(e engine) {
+	if e.kind == machine.Desktop && p.m.GOOS == "windows" {
+		// docker/docs prints names with a colon, which NTFS forbids.
+		p.note(ToolDocker, p.m.Join(e.certs...), "whether Docker Desktop takes these folders' names for a registry with a port is not documented: "+
+			"the certificate store is sure to count, see --for system")
 	}
-	p.skip(ToolDocker, "Docker Desktop"+words+"; add the CA by hand, which makes it count for every host, then restart Docker Desktop",
-		"certutil -user -addstore Root "+p.caSource())
-}
-
-// trustCommand is what makes Docker trust the host where it is typed.
-func (p *planner) trustCommand() string {
-	c := "vicr trust " + p.quote(p.r.Host.String()) + " --fingerprint " + pki.SHA256(p.r.Anchor.Cert).String() + " --for docker"
-	if p.m.Root != "" {
-		c += " --root " + p.quote(p.m.Root)
-	}
-	return c
-}
-
-// copyCommand is what puts the CA into a certs.d folder by hand.
-func (p *planner) copyCommand(certsDir string, root bool) string {
-	if certsDir == "" {
-		return ""
-	}
-	m := p.m
-	m.Docker.CertsDir = certsDir
-	sudo := ""
-	if root && m.Euid != 0 {
-		sudo = "sudo "
-	}
-	var parts []string
-	for _, dir := range dockerFolders(m, p.r.Host) {
-		mkdir, cp := "mkdir -p ", "cp "
-		if m.GOOS == "windows" {
-			mkdir, cp = "mkdir ", "copy "
-		}
-		parts = append(parts, sudo+mkdir+p.quote(dir), sudo+cp+p.caSource()+" "+p.quote(m.Join(dir, caFile)))
-	}
-	return strings.Join(parts, " && ")
-}
-
-// caSource is a file that holds the CA once the plan is applied.
-func (p *planner) caSource() string {
-	for _, s := range p.out.User {
-		if s.Tool == string(ToolVicr) {
-			return p.quote(s.Path)
+	if p.r.Client != nil && !e.user && p.m.GOOS == "linux" && p.m.Podman.Found {
+		for _, dir := range e.folders(p.m, p.r.Host) {
+			p.note(ToolDocker, p.m.Join(dir, keyFile), "Podman of a normal user fails on a key that it cannot read, "+
+				"where it has no folder of its own for this registry: --for podman makes one")
 		}
 	}
-	return "FILE"
-}
-
-// quote makes s one word of the shell that the machine's users type into.
-func (p *planner) quote(s string) string {
-	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+="
-	if p.m.GOOS == "windows" {
-		if strings.Trim(s, safe+`\`) == "" {
-			return s
-		}
-		return `"` + strings.ReplaceAll(s, `"`, "") + `"`
-	}
-	if s != "" && strings.Trim(s, safe) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// plain shows foreign text without what could steer a terminal.
-func plain(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
-		return strconv.Quote(s)
-	}
-	return s
 }

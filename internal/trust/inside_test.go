@@ -45,15 +45,8 @@ func TestPlannedPathsStayInsideCertsD(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m.GOOS == "linux" && len(p.Machine) != len(h.Spellings()) {
-				t.Errorf("%s: %d folders of Docker's for the spellings %q", h, len(p.Machine), h.Spellings())
-			}
-			config := strings.ReplaceAll(m.Dirs.Config, `\`, "/") + "/certs.d"
-			for _, f := range paths(p.User) {
-				inside(t, config, f)
-			}
-			for _, f := range paths(p.Machine) {
-				inside(t, "/etc/docker/certs.d", f)
+			for _, f := range append(paths(p.User), paths(p.Machine)...) {
+				inside(t, f)
 			}
 		}
 	})
@@ -62,15 +55,31 @@ func TestPlannedPathsStayInsideCertsD(t *testing.T) {
 	}
 }
 
-// inside wants FOLDER/NAME/ca.crt with a plain NAME.
-func inside(t *rapid.T, folder, file string) {
+// inside wants a known file, FOLDER/NAME/FILE with a plain NAME, or a file with
+// such a name.
+func inside(t *rapid.T, file string) {
 	t.Helper()
-	name := path.Base(path.Dir(file))
-	if path.Dir(path.Dir(file)) != folder || path.Base(file) != "ca.crt" {
-		t.Fatalf("%q is not a CA in a folder of %q", file, folder)
+	const plain = "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]"
+	switch file {
+	case ".", "/etc/containerd/config.toml", "/etc/buildkit/buildkitd.toml", "/etc/rancher/k3s/registries.yaml":
+		return
 	}
-	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]") != "" || name[0] == '.' || name[0] == '-' && folder == "/etc/docker/certs.d" {
-		t.Fatalf("%q has a hostile folder name", file)
+	if strings.HasSuffix(file, "/.docker/buildx/buildkitd.default.toml") || file == "C:/ProgramData/buildkitd/buildkitd.toml" {
+		return
+	}
+	dir, name := path.Split(file)
+	dir = path.Clean(dir)
+	if name == "ca.crt" {
+		dir, name = path.Split(dir)
+		dir = path.Clean(dir)
+		if path.Base(dir) != "certs.d" && path.Base(dir) != "tls" {
+			t.Fatalf("%q is not a CA in a folder of certs.d", file)
+		}
+	} else if !strings.HasPrefix(name, "vicr-") && dir != "/etc/buildkit/certs" {
+		t.Fatalf("%q has no name of vicr's", file)
+	}
+	if strings.Trim(name, plain) != "" || name[0] == '.' || name[0] == '-' && dir == "/etc/docker/certs.d" {
+		t.Fatalf("%q has a hostile name", file)
 	}
 }
 
@@ -84,8 +93,9 @@ func TestAddressesThatDifferHaveFoldersThatDiffer(t *testing.T) {
 		if errA != nil || errB != nil {
 			return
 		}
-		p, errA := trust.Plan(m, trust.Request{Host: a, Anchor: anchor, Tools: trust.Tools()})
-		q, errB := trust.Plan(m, trust.Request{Host: b, Anchor: anchor, Tools: trust.Tools()})
+		tools := []trust.Tool{trust.ToolVicr, trust.ToolDocker}
+		p, errA := trust.Plan(m, trust.Request{Host: a, Anchor: anchor, Tools: tools})
+		q, errB := trust.Plan(m, trust.Request{Host: b, Anchor: anchor, Tools: tools})
 		if errA != nil || errB != nil {
 			t.Fatal(errA, errB)
 		}

@@ -6,69 +6,126 @@ import (
 	"path"
 	"strings"
 
+	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/ref"
 )
 
-// lint notes what lies beside the CA in a folder of Docker's and keeps it from
-// being used, or breaks the registry altogether (moby
-// daemon/pkg/registry/registry.go, loadTLSConfig; containerd
-// core/remotes/docker/config/hosts.go, loadHostDir).
-func (p *planner) lint(dir string) {
-	if shadow := p.shadow(dir); shadow != "" {
-		p.note(ToolDocker, shadow, "engines with the containerd image store read this folder instead")
+// Lint notes what lies where the tools look for the CAs of h and keeps them
+// from being used, and what is strange in Docker's configuration.
+func Lint(m machine.Machine, h ref.Host) []Note {
+	if h.IsZero() {
+		return nil
 	}
-	entries, err := p.m.ReadDir(dir)
+	var all []Note
+	add := func(t Tool, dirs []string) {
+		for _, dir := range dirs {
+			all = append(all, lint(m, t, dir)...)
+		}
+	}
+	add(ToolDocker, dockerFolders(m, h))
+	add(ToolPodman, append(literal(m, m.Podman.UserCerts, h), literal(m, m.Podman.CertsDir, h)...))
+	add(ToolContainerd, containerdFolders(m, h))
+	for _, e := range append([]engine{rootful(m)}, engines(m)...) {
+		for _, n := range remarksOf(m, e.config) {
+			if len(all) == 0 || all[len(all)-1] != n {
+				all = append(all, n)
+			}
+		}
+	}
+	return all
+}
+
+func (p *planner) lint(t Tool, dir string) {
+	for _, n := range lint(p.m, t, dir) {
+		p.note(n.Tool, n.Path, n.Text)
+	}
+}
+
+// A linter looks at a folder of one tool's.
+type linter struct {
+	m    machine.Machine
+	tool Tool
+}
+
+func (l linter) name() string {
+	return map[Tool]string{ToolDocker: "Docker", ToolPodman: "Podman", ToolContainerd: "containerd"}[l.tool]
+}
+
+// lint notes what lies beside the CA in a folder and keeps it from being used,
+// or breaks the registry altogether (moby daemon/pkg/registry/registry.go,
+// loadTLSConfig; containerd core/remotes/docker/config/hosts.go, loadHostDir;
+// container-libs image/pkg/tlsclientconfig).
+func lint(m machine.Machine, t Tool, dir string) []Note {
+	l := linter{m, t}
+	var notes []Note
+	if shadow := l.shadow(dir); shadow != "" {
+		text := "containerd reads this folder instead"
+		if t == ToolDocker {
+			text = "engines with the containerd image store read this folder instead"
+		}
+		notes = append(notes, Note{t, shadow, text})
+	}
+	entries, err := m.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return
+		return notes
 	case errors.Is(err, fs.ErrPermission):
-		p.note(ToolDocker, dir, "this user cannot look into it")
-		return
+		return append(notes, Note{t, dir, "this user cannot look into it"})
 	case err != nil:
-		p.note(ToolDocker, dir, "this is in the way: it is not a folder")
-		return
+		return append(notes, Note{t, dir, "this is in the way: it is not a folder"})
 	}
 	names := make(map[string]fs.DirEntry, len(entries))
 	for _, e := range entries {
 		names[e.Name()] = e
 	}
 	for _, e := range entries {
-		if why := p.fault(dir, e, names); why != "" {
-			p.note(ToolDocker, p.m.Join(dir, e.Name()), why)
+		if why := l.fault(dir, e, names); why != "" {
+			notes = append(notes, Note{t, m.Join(dir, e.Name()), why})
 		}
 	}
+	return notes
 }
 
-func (p *planner) fault(dir string, e fs.DirEntry, names map[string]fs.DirEntry) (why string) {
+func (l linter) fault(dir string, e fs.DirEntry, names map[string]fs.DirEntry) (why string) {
 	ext := path.Ext(e.Name())
 	base := strings.TrimSuffix(e.Name(), ext)
 	switch {
 	case ext == ".cert" && names[base+".key"] == nil:
-		return "a client certificate without its .key: Docker refuses every pull from this registry; remove it, or rename it to .crt if it is a CA"
+		return "a client certificate without its .key: " + l.name() + " refuses every pull from this registry; remove it, or rename it to .crt if it is a CA"
 	case ext == ".key" && names[base+".cert"] == nil:
-		return "a key without its .cert: Docker refuses every pull from this registry; remove it"
+		if l.tool == ToolContainerd {
+			return ""
+		}
+		return "a key without its .cert: " + l.name() + " refuses every pull from this registry; remove it"
 	case ext == ".crt":
-		return p.faultOfCA(dir, e)
-	case e.Name() == "hosts.toml":
-		if info, err := p.m.Stat(p.m.Join(dir, e.Name())); err == nil && info.Size() > 0 {
+		return l.faultOfCA(dir, e)
+	case e.Name() == hostsFile && l.tool == ToolDocker:
+		if info, err := l.m.Stat(l.m.Join(dir, e.Name())); err == nil && info.Size() > 0 {
 			return "engines with the containerd image store read this file, and no .crt that it does not name"
 		}
 	}
 	return ""
 }
 
-func (p *planner) faultOfCA(dir string, e fs.DirEntry) (why string) {
+func (l linter) faultOfCA(dir string, e fs.DirEntry) (why string) {
 	ours := e.Name() == caFile // it is about to be replaced, or is told of already
-	data, err := p.m.ReadFile(p.m.Join(dir, e.Name()), maxCAFile)
+	data, err := l.m.ReadFile(l.m.Join(dir, e.Name()), maxCAFile)
 	switch {
 	case ours && e.Type()&fs.ModeSymlink != 0:
 		return "a symbolic link, which is not written through: remove it first if it does not lead to this CA"
 	case errors.Is(err, fs.ErrPermission), ours && err == nil:
 		return ""
 	case err != nil:
-		return "this cannot be read as a file: Docker refuses every pull from this registry"
+		return "this cannot be read as a file: " + l.name() + " refuses every pull from this registry"
 	case !strings.Contains(string(data), "-----BEGIN CERTIFICATE-----"):
-		return "no certificate in PEM: some engines ignore it, those with the containerd image store refuse every pull from this registry"
+		switch l.tool {
+		case ToolDocker:
+			return "no certificate in PEM: some engines ignore it, those with the containerd image store refuse every pull from this registry"
+		case ToolContainerd:
+			return "no certificate in PEM: containerd refuses every pull from this registry"
+		}
+		return "no certificate in PEM: " + l.name() + " ignores it"
 	}
 	if _, err := pki.ParseBundle(data); err != nil {
 		return "no certificates that can be read: " + err.Error()
@@ -79,13 +136,13 @@ func (p *planner) faultOfCA(dir string, e fs.DirEntry) (why string) {
 // shadow is the folder beside dir that containerd looks for first, if it is
 // there: the last colon an underscore, and one at the end (containerd
 // core/remotes/docker/config/config_unix.go, hostDirectory).
-func (p *planner) shadow(dir string) string {
+func (l linter) shadow(dir string) string {
 	i := strings.LastIndexByte(dir, ':')
-	if i < len(p.m.Docker.CertsDir) {
+	if i <= strings.LastIndexByte(dir, '/') || l.tool == ToolPodman || l.m.GOOS == "windows" {
 		return ""
 	}
 	other := dir[:i] + "_" + dir[i+1:] + "_"
-	if info, err := p.m.Stat(other); err != nil || !info.IsDir() {
+	if info, err := l.m.Stat(other); err != nil || !info.IsDir() {
 		return ""
 	}
 	return other

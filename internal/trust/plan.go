@@ -1,26 +1,16 @@
 package trust
 
 import (
-	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"strings"
 
 	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 )
-
-// caFile is a name that every tool with a certs.d folder reads as a CA: docker
-// and containers/image take *.crt and nothing else.
-const caFile = "ca.crt"
-
-// maxCAFile is the largest file that is read for a CA, in bytes.
-const maxCAFile = 1 << 20
 
 // A Request says what is to be trusted by whom.
 type Request struct {
@@ -29,7 +19,7 @@ type Request struct {
 	Anchor   pki.Anchor
 	Insecure bool      // no anchor: the tools stop verifying
 	HTTP     bool      // with Insecure: the registry speaks plain HTTP, else HTTPS that is not verified
-	Client   *pki.Pair // client certificate; nil: none
+	Client   *pki.Pair // client certificate, with an anchor or where none is needed; nil: none
 	Tools    []Tool    // nil: vicr and the tools that were found
 	Restart  bool      // what needs a restart is restarted
 }
@@ -62,7 +52,7 @@ type Paste struct {
 type Skip struct {
 	Tool    Tool
 	Why     string
-	Command string // what to type instead; "" if there is nothing. FILE stands for the CA file
+	Command string // what to type instead; "" if there is nothing. FILE stands for the CA file, CERT and KEY for those of a client
 }
 
 // A Note is something that the user should know about a file of a planned tool.
@@ -82,128 +72,77 @@ type Replaced struct {
 	Why  error               // why not
 }
 
-var errNothing = errors.New("no registry or no certificate to trust")
+var (
+	errNothing = errors.New("no registry or no certificate to trust")
+	errNetwork = errors.New("a network can only be made insecure, and holds no single registry")
+	errSecret  = errors.New("a client certificate is not shown to a registry that is not verified")
+)
 
-// Plan says what would make the tools of r trust its host. It reads the
-// machine and changes nothing. It returns an [*UnknownToolError].
+// Plan says what would make the tools of r trust its host, or stop verifying
+// it. It reads the machine and changes nothing. It returns an
+// [*UnknownToolError], a [*WideNetworkError] or a [*ConflictError].
 func Plan(m machine.Machine, r Request) (Planned, error) {
-	if r.Host.IsZero() || r.Anchor.Cert == nil {
-		return Planned{}, errNothing
+	if err := r.check(); err != nil {
+		return Planned{}, err
 	}
 	tools, err := distinct(r.Tools)
 	if err != nil {
 		return Planned{}, err
 	}
-	p := planner{m: m, r: r, named: tools != nil, data: pki.EncodePEM(r.Anchor.Cert)}
+	p := &planner{m: m, r: r, named: tools != nil}
+	if r.Anchor.Cert != nil && !r.Insecure {
+		p.data = pki.EncodePEM(r.Anchor.Cert)
+	}
 	if !p.named {
 		tools = Tools()
 	}
 	for _, t := range tools {
-		switch t {
-		case ToolVicr:
-			p.vicr()
-		case ToolDocker:
-			p.docker()
+		if err := p.plan(t); err != nil {
+			return Planned{}, err
 		}
 	}
+	p.elsewhere(tools)
 	return p.out, nil
 }
 
-type planner struct {
-	m     machine.Machine
-	r     Request
-	named bool   // the user named the tools
-	data  []byte // the anchor in PEM
-	out   Planned
-}
-
-func (p *planner) vicr() {
-	dir := ownFolder(p.m, p.r.Host)
+func (r Request) check() error {
 	switch {
-	case p.m.Root != "":
-		p.skip(ToolVicr, "a --root run changes the machine-level files of that tree alone", "")
-	case dir == "":
-		p.skip(ToolVicr, "no home folder is known for this user", "")
-	default:
-		p.write(ToolVicr, &p.out.User, dir, 0o700) // XDG Base Directory Specification 0.8, "Referencing this specification"
-		p.out.Tools = append(p.out.Tools, ToolVicr)
+	case r.Network.IsValid() && (!r.Host.IsZero() || !r.Insecure):
+		return errNetwork
+	case r.Network.IsValid():
+		return checkNetwork(r.Network)
+	case r.Host.IsZero(), !r.Insecure && r.Anchor.Cert == nil && r.Client == nil:
+		return errNothing
+	case r.Insecure && r.Client != nil:
+		return errSecret
 	}
+	return nil
 }
 
-// ownFolder is where the CAs lie that vicr itself trusts for h, "" if nowhere.
-func ownFolder(m machine.Machine, h ref.Host) string {
-	if m.Root != "" || m.Dirs.Config == "" {
-		return ""
-	}
-	return folder(m, m.Join(m.Dirs.Config, "certs.d"), h.Folder())
-}
-
-// dockerFolders are where the engine looks for the CAs of h: it compares the
-// host of an image with the names of folders literally, so that h and h:443 are
-// two; on Windows it leaves out the colons (moby daemon/pkg/registry/registry.go,
-// hostCertsDir).
-func dockerFolders(m machine.Machine, h ref.Host) []string {
-	if m.Docker.CertsDir == "" {
+func (p *planner) plan(t Tool) error {
+	if p.r.Network.IsValid() && t != ToolDocker {
+		if p.named {
+			p.skip(t, "only Docker can be told of a whole network", "")
+		}
 		return nil
 	}
-	var dirs []string
-	for _, name := range h.Spellings() {
-		if m.GOOS == "windows" {
-			name = strings.ReplaceAll(name, ":", "")
-		}
-		if dir := folder(m, m.Docker.CertsDir, name); dir != "" {
-			dirs = append(dirs, dir)
-		}
+	switch t {
+	case ToolVicr:
+		p.vicr()
+	case ToolDocker:
+		return p.docker()
+	case ToolPodman:
+		p.podman()
+	case ToolContainerd:
+		p.containerd()
+	case ToolBuildKit:
+		p.buildkit()
+	case ToolK3s:
+		p.k3s()
+	case ToolNotary:
+		p.notary()
+	case ToolSystem:
+		p.system()
 	}
-	return dirs
-}
-
-// folder joins a folder and the name of one in it. A name that could lead
-// elsewhere gives "": [ref.ParseHost] lets none through, and this does not rely on it.
-func folder(m machine.Machine, dir, name string) string {
-	if strings.Trim(name, ".") == "" || strings.ContainsAny(name, "/\\\x00") {
-		return ""
-	}
-	return m.Join(dir, name)
-}
-
-// write plans the anchor as the CA file in dir, unless what is there holds it already.
-func (p *planner) write(t Tool, plan *change.Plan, dir string, dirMode fs.FileMode) {
-	path := p.m.Join(dir, caFile)
-	now, err := p.m.ReadFile(path, maxCAFile)
-	var was []*x509.Certificate
-	if err == nil {
-		was, err = pki.ParseBundle(now)
-	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case errors.Is(err, fs.ErrPermission):
-		p.note(t, path, "this user cannot read it; if it holds another CA, that will be replaced")
-	case err == nil && bytes.Equal(now, p.data):
-	case err == nil && holds(was, p.r.Anchor.Cert):
-		p.note(t, path, "somebody put this CA there already: left as it is")
-		return
-	default:
-		p.out.Replaces = append(p.out.Replaces, Replaced{Tool: t, Path: path, Was: was, Why: err})
-	}
-	*plan = append(*plan, change.Step{
-		Tool: string(t), Path: path, Data: p.data, Mode: 0o644, DirMode: dirMode, Op: change.OpWrite,
-	})
-}
-
-func holds(certs []*x509.Certificate, c *x509.Certificate) bool {
-	for _, have := range certs {
-		if have.Equal(c) {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *planner) skip(t Tool, why, command string) {
-	p.out.Skipped = append(p.out.Skipped, Skip{Tool: t, Why: why, Command: command})
-}
-
-func (p *planner) note(t Tool, path, text string) {
-	p.out.Notes = append(p.out.Notes, Note{Tool: t, Path: path, Text: text})
+	return nil
 }

@@ -25,7 +25,9 @@ const (
 )
 
 // Tools are all that are known, in the order in which they are planned.
-func Tools() []Tool { return []Tool{ToolVicr, ToolDocker} }
+func Tools() []Tool {
+	return []Tool{ToolVicr, ToolDocker, ToolPodman, ToolContainerd, ToolBuildKit, ToolK3s, ToolNotary, ToolSystem}
+}
 
 // An UnknownToolError names a tool that is not known.
 type UnknownToolError struct {

@@ -1,0 +1,240 @@
+//go:build unix
+
+package change_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/edit"
+)
+
+// Files as people write them: taking an edit back does not bring each of them
+// back to the byte by itself.
+var daemonFiles = []string{
+	"", "{}", "{ }\n", "{\n\n}\n", `{"old":1}`, "{\r\n\t\"old\": 1\r\n}\r\n", `{"insecure-registries":[]}`,
+	"{\n  \"insecure-registries\": [ \"a.example\",\n\n \"b.example\" ],\n  \"x\": {}\n}", "none",
+}
+
+func lists(t *rapid.T, root, host string) bool {
+	data, err := os.ReadFile(filepath.Join(root, daemonJSON))
+	if err != nil {
+		return false
+	}
+	has, err := edit.Edit{Format: edit.JSON, Key: listKey, Value: host}.Has(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return has
+}
+
+// Several hosts edit one file and are undone in any order: it holds the edits of
+// those that are left, and after the last it is as before, to the byte.
+func TestSharedFileComesBackInAnyOrder(t *testing.T) {
+	t.Parallel()
+	hosts := []string{hostA, hostB, "third.example.com", "10.0.0.0/8"}
+	rapid.Check(t, func(rt *rapid.T) {
+		root := world(t)
+		if first := rapid.SampledFrom(daemonFiles).Draw(rt, "file"); first == "none" {
+			if err := os.RemoveAll(filepath.Join(root, "etc/docker")); err != nil {
+				rt.Fatal(err)
+			}
+		} else {
+			put(t, root, daemonJSON, first, 0o640)
+		}
+		tree, err := atomicfile.Beneath(root)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer tree.Close() //nolint:errcheck // only a handle on a folder
+		j := change.OpenJournal(tree, journalAt, options(root))
+		before, trusted := look(t, root), map[string]bool{}
+		undo := func(host string) {
+			if u, err := j.Undo(t.Context(), host, false); err != nil || len(u.Changed) > 0 {
+				rt.Fatalf("%+v, %v", u, err)
+			}
+			delete(trusted, host)
+		}
+		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
+			host := rapid.SampledFrom(hosts).Draw(rt, "host")
+			if trusted[host] && rapid.Bool().Draw(rt, "undo") {
+				undo(host)
+			} else if err := j.Apply(t.Context(), subject(host), change.Plan{editStep(host), reloadStep()}, nil); err != nil {
+				rt.Fatal(err)
+			} else {
+				trusted[host] = true
+			}
+			for _, host := range hosts {
+				if lists(rt, root, host) != trusted[host] {
+					rt.Fatalf("%s: trusted %v, listed %v", host, trusted[host], !trusted[host])
+				}
+			}
+		}
+		for _, host := range rapid.Permutation(hosts).Draw(rt, "last") {
+			undo(host)
+		}
+		if after := look(t, root); !maps.Equal(after, before) {
+			rt.Fatalf("the machine is\n%swant\n%s", after, before)
+		}
+	})
+}
+
+// Somebody else edits the file between our changes: what they wrote stays, and
+// what we wrote goes.
+func TestEditsOfOthersStay(t *testing.T) {
+	t.Parallel()
+	hosts := []string{hostA, hostB, "third.example.com"}
+	rapid.Check(t, func(rt *rapid.T) {
+		root := world(t)
+		tree, err := atomicfile.Beneath(root)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer tree.Close() //nolint:errcheck // only a handle on a folder
+		j := change.OpenJournal(tree, journalAt, options(root))
+		theirs, trusted := []string{`"old":1`}, map[string]bool{}
+		for i := range rapid.IntRange(1, 10).Draw(rt, "steps") {
+			host := rapid.SampledFrom(hosts).Draw(rt, "host")
+			switch rapid.IntRange(0, 2).Draw(rt, "what") {
+			case 0:
+				if err := j.Apply(t.Context(), subject(host), change.Plan{editStep(host), reloadStep()}, nil); err != nil {
+					rt.Fatal(err)
+				}
+				trusted[host] = true
+			case 1:
+				if u, err := j.Undo(t.Context(), host, false); err != nil || len(u.Changed) > 0 {
+					rt.Fatalf("%+v, %v", u, err)
+				}
+				delete(trusted, host)
+			case 2:
+				path := filepath.Join(root, daemonJSON)
+				data, err := os.ReadFile(path)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				key := fmt.Sprintf(`"their%d":%d`, i, i)
+				theirs = append(theirs, key)
+				if err := os.WriteFile(path, bytes.Replace(data, []byte("{"), []byte("{"+key+","), 1), 0o640); err != nil {
+					rt.Fatal(err)
+				}
+			}
+		}
+		for _, host := range rapid.Permutation(hosts).Draw(rt, "last") {
+			if u, err := j.Undo(t.Context(), host, false); err != nil || len(u.Changed) > 0 {
+				rt.Fatalf("%+v, %v", u, err)
+			}
+		}
+		data, err := os.ReadFile(filepath.Join(root, daemonJSON))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for _, host := range hosts {
+			if bytes.Contains(data, []byte(host)) {
+				rt.Fatalf("%s is still in %s", host, data)
+			}
+		}
+		for _, key := range theirs {
+			if !bytes.Contains(data, []byte(key)) {
+				rt.Fatalf("%s is not in %s", key, data)
+			}
+		}
+		if e := entries(t, j); len(e) > 0 {
+			rt.Fatalf("recorded %+v", e)
+		}
+	})
+}
+
+func TestFileThatSomebodyEditedLosesOurEditAlone(t *testing.T) {
+	t.Parallel()
+	root := world(t)
+	_, j := open(t, root)
+	apply(t, j, hostA, change.Plan{editStep(hostA)})
+	mine, err := os.ReadFile(filepath.Join(root, daemonJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, root, daemonJSON, strings.Replace(string(mine), "{", `{"theirs": true, `, 1), 0o640)
+	want := []string{"take back the edit of " + daemonJSON}
+	if u, err := j.UndoPlan(t.Context(), hostA, false); err != nil || !slices.Equal(u.Lines, want) {
+		t.Errorf("%+v, %v", u, err)
+	}
+	if u := undo(t, j, hostA, false); !slices.Equal(u.Lines, want) {
+		t.Errorf("%+v", u)
+	}
+	if data, err := os.ReadFile(filepath.Join(root, daemonJSON)); err != nil || string(data) != `{"theirs": true, "old":1}` {
+		t.Errorf("%s, %v", data, err)
+	}
+}
+
+func TestFileThatCannotBeReadAnyMoreIsLeftUnlessForced(t *testing.T) {
+	t.Parallel()
+	root := world(t)
+	_, j := open(t, root)
+	before := look(t, root)
+	apply(t, j, hostA, change.Plan{editStep(hostA)})
+	put(t, root, daemonJSON, "{ torn", 0o640)
+	for range 2 {
+		if u := undo(t, j, hostA, false); !slices.Equal(u.Changed, []string{daemonJSON}) || len(u.Lines) > 0 {
+			t.Errorf("%+v", u)
+		}
+	}
+	if e := entries(t, j); len(e) != 1 || e[0].State != change.StateLeft || len(e[0].Records) != 1 {
+		t.Errorf("%+v", e)
+	}
+	if u := undo(t, j, hostA, true); len(u.Changed) > 0 {
+		t.Errorf("%+v", u)
+	}
+	wantPicture(t, "forced", look(t, root), before)
+}
+
+func TestRollBackKeepsWhatSomebodyEditedMeanwhile(t *testing.T) {
+	t.Parallel()
+	root := world(t)
+	_, j := open(t, root)
+	err := j.Apply(t.Context(), subject(hostA), change.Plan{editStep(hostA)}, func(context.Context) error {
+		data, err := os.ReadFile(filepath.Join(root, daemonJSON))
+		if err != nil {
+			return err
+		}
+		put(t, root, daemonJSON, strings.Replace(string(data), "{", `{"theirs": true, `, 1), 0o640)
+		return errProof
+	})
+	if !errors.Is(err, errProof) || !errors.As(err, new(*change.RolledBackError)) {
+		t.Errorf("%v", err)
+	}
+	if data, err := os.ReadFile(filepath.Join(root, daemonJSON)); err != nil || string(data) != `{"theirs": true, "old":1}` {
+		t.Errorf("%s, %v", data, err)
+	}
+	if e := entries(t, j); len(e) > 0 {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestSeveralEditsOfOneFileAreOneChange(t *testing.T) {
+	t.Parallel()
+	root := world(t)
+	tree, j := open(t, root)
+	before := look(t, root)
+	plan := change.Plan{editStep(hostA), editStep(hostA + ":443")}
+	apply(t, j, hostA, plan)
+	if left, err := plan.Pending(tree); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+	if e := entries(t, j); len(e) != 1 || len(e[0].Records) != 1 || len(e[0].Records[0].Edits) != 2 {
+		t.Errorf("%+v", e)
+	}
+	undo(t, j, hostA, false)
+	wantPicture(t, "after", look(t, root), before)
+}

@@ -1,0 +1,130 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"github.com/vicr-cli/vicr/internal/wire"
+)
+
+const (
+	maxSeen   = 1200 // bytes of a line of the report
+	minSecret = 4    // bytes: what is shorter is found in any text
+)
+
+// presentable escapes what came from outside, and leaves out what is secret.
+func presentable(c Check, secrets []string) Check {
+	tidy := func(s string) string {
+		for _, secret := range secrets {
+			if len(secret) >= minSecret {
+				s = strings.ReplaceAll(s, secret, "...")
+			}
+		}
+		return escaped(s)
+	}
+	c.Seen = tidy(c.Seen)
+	remedy := make([]string, len(c.Remedy)) // never nil: a list in JSON
+	for i, line := range c.Remedy {
+		remedy[i] = tidy(line)
+	}
+	c.Remedy = remedy
+	return c
+}
+
+// escaped makes foreign text fit for one line of a terminal.
+func escaped(s string) string {
+	s, cut := s[:min(len(s), maxSeen)], len(s) > maxSeen
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			b.WriteRune(r)
+			continue
+		}
+		quoted := strconv.QuoteRuneToASCII(r)
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	if cut {
+		b.WriteString("...")
+	}
+	return b.String()
+}
+
+// word makes s one word of a shell.
+func word(s string) string {
+	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+="
+	if s != "" && strings.Trim(s, safe) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// why is err in the words of people, where Go's would say more about sockets
+// than about what is wrong.
+func why(err error, limit time.Duration) string {
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "there is no host of this name"
+	case errors.As(err, &dns):
+		return "the name cannot be looked up: no name server answers"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens at this address and port"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "there is no way to this address"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was cut"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Sprintf("no answer within %s", limit)
+	}
+	return err.Error()
+}
+
+// wireWhy is [why] without the name of the request where the kind says it all.
+func wireWhy(err error, limit time.Duration) string {
+	var w *wire.Error
+	if errors.As(err, &w) && w.Err != nil && w.Kind != wire.ProxyRefused {
+		return why(w.Err, limit)
+	}
+	return why(err, limit)
+}
+
+// impatient waits as wire does on its own account, and no longer where a server
+// asks for that.
+func impatient(ctx context.Context, d time.Duration) error {
+	const most = 1700 * time.Millisecond // above the longest wait of wire's between five tries
+	if d > most {
+		return fmt.Errorf("the server asks to be left alone for %s", d.Round(time.Second))
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
+
+// few joins at most n texts.
+func few(all []string, n int) string {
+	if len(all) > n {
+		return strings.Join(all[:n], ", ") + fmt.Sprintf(" and %d more", len(all)-n)
+	}
+	return strings.Join(all, ", ")
+}

@@ -1,0 +1,42 @@
+package status
+
+import (
+	"errors"
+
+	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/edit"
+)
+
+// editsHold says whether a record is of edits rather than of a whole file, and
+// if one of them is not there, why. Others may edit the rest of such a file.
+func editsHold(rec change.Record, data []byte) (edited bool, why string) {
+	for _, e := range rec.Edits {
+		has, err := e.Has(data)
+		var syntax *edit.SyntaxError
+		switch {
+		case errors.As(err, &syntax):
+			return true, "it can no longer be read: " + syntax.Error()
+		case err != nil:
+			return true, "it can no longer be read"
+		case !has:
+			return true, "what vicr put there was taken out"
+		}
+	}
+	return len(rec.Edits) > 0, ""
+}
+
+// restartOf is what has to be typed before the file counts, "" if nothing.
+func restartOf(rec change.Record) string { return rec.Restart }
+
+// insecureList is the list in a daemon.json; none where it cannot be read.
+func (c *checker) insecureList(path string) []string {
+	data, err := c.m.ReadFile(path, maxConfig)
+	if err != nil {
+		return nil
+	}
+	list, err := edit.JSONList(data, "insecure-registries")
+	if err != nil {
+		return nil // Docker would not start with it, and package trust tells
+	}
+	return list
+}

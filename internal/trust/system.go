@@ -1,0 +1,132 @@
+package trust
+
+import (
+	"crypto/sha1" //nolint:gosec // certutil names certificates by it
+	"crypto/x509"
+	"encoding/hex"
+	"net"
+	"strings"
+
+	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/machine"
+	"github.com/vicr-cli/vicr/internal/ref"
+)
+
+// system plans for the store that every program trusts for every host, and so
+// only when it was named.
+func (p *planner) system() {
+	s := p.m.System
+	path := systemFile(p.m, p.r.Host)
+	switch {
+	case !p.named:
+		return
+	case p.r.Insecure:
+		p.skip(ToolSystem, "the system's store knows CAs alone, and nothing insecure", "")
+	case p.data == nil:
+		p.skip(ToolSystem, "the system's store knows CAs alone, and no client certificates for containers", "")
+	case p.r.Anchor.Leaf || !p.r.Anchor.Cert.BasicConstraintsValid || !p.r.Anchor.Cert.IsCA:
+		p.skip(ToolSystem, "this certificate is no CA: the system's store, which trusts what it holds for every host, gets CAs alone", "")
+	case s.Family == "" && p.m.Root != "":
+		p.skip(ToolSystem, "what kind of system the tree holds is not known", "")
+	case s.Family == "":
+		p.skip(ToolSystem, "where this system keeps its CAs is not known", "")
+	case path == "", s.Dir == "" && len(s.Update) == 0:
+		p.skip(ToolSystem, "the program that changes this system's store is not here", "")
+	default:
+		p.store(s, path)
+	}
+}
+
+func (p *planner) store(s machine.System, path string) {
+	from := len(p.out.Machine)
+	p.ca(ToolSystem, p.machine(), path)
+	argv, undo := systemRuns(p.m, s, path, p.r.Anchor.Cert)
+	switch {
+	case p.m.Root != "":
+		p.byHand(from, "chroot "+p.quote(p.m.Root)+" "+updater(s))
+	case argv == nil:
+		p.byHand(from, updater(s))
+	default:
+		p.add(p.machine(), change.Step{Tool: string(ToolSystem), Op: change.OpRun, Run: &change.Command{
+			What: "update the system's store of CAs", Argv: argv, Undo: undo,
+		}})
+	}
+	p.note(ToolSystem, path, "every program on this machine will trust what this CA signs, for "+scope(p.r.Anchor.Cert))
+	if p.m.Docker.Found && p.m.Root == "" {
+		p.note(ToolSystem, path, "a dockerd that runs sees it only after a restart")
+	}
+	p.done(ToolSystem)
+}
+
+// byHand says what has to be typed after the files from there on.
+func (p *planner) byHand(from int, command string) {
+	for i := range p.out.Machine[from:] {
+		p.out.Machine[from+i].Restart = command
+	}
+}
+
+// updater is the program by its name, also where it was not seen.
+func updater(s machine.System) string {
+	if len(s.Update) > 0 {
+		return strings.Join(s.Update, " ")
+	}
+	switch s.Family {
+	case "rhel", "arch":
+		return "update-ca-trust"
+	}
+	return "update-ca-certificates"
+}
+
+// systemRuns are what makes the store of it and what takes it out again, nil
+// where the program is not here.
+func systemRuns(m machine.Machine, s machine.System, path string, c *x509.Certificate) (argv, undo []string) {
+	if len(s.Update) == 0 || m.Root != "" {
+		return nil, nil
+	}
+	argv, undo = append(argv, s.Update...), append(undo, s.Undo...)
+	switch s.Family {
+	case "macos":
+		return append(argv, path), append(undo, path)
+	case "windows":
+		sum := sha1.Sum(c.Raw) //nolint:gosec // see the import
+		return append(argv, path), append(undo, hex.EncodeToString(sum[:]))
+	}
+	return argv, undo
+}
+
+// systemFile is where the CA of h is put, "" if nowhere. macOS and Windows keep
+// a store of their own, and it lies beside vicr's journal.
+func systemFile(m machine.Machine, h ref.Host) string {
+	s := m.System
+	dir := s.Dir
+	if dir == "" && (s.Family == "macos" || s.Family == "windows") && m.Dirs.MachineState != "" {
+		dir = m.Join(m.Dirs.MachineState, "ca")
+	}
+	if dir == "" || h.IsZero() {
+		return ""
+	}
+	return m.Join(dir, "vicr-"+h.Folder()+s.Ext)
+}
+
+// scope says for which hosts a CA may speak, by its own name constraints (RFC
+// 5280 section 4.2.1.10).
+func scope(c *x509.Certificate) string {
+	var names []string
+	for _, d := range c.PermittedDNSDomains {
+		names = append(names, plain(d))
+	}
+	for _, n := range c.PermittedIPRanges {
+		names = append(names, (&net.IPNet{IP: n.IP, Mask: n.Mask}).String())
+	}
+	if len(names) == 0 {
+		return "every host"
+	}
+	kinds := ""
+	switch {
+	case len(c.PermittedDNSDomains) == 0:
+		kinds = " and every host name"
+	case len(c.PermittedIPRanges) == 0:
+		kinds = " and every address"
+	}
+	return "the hosts that its name constraints permit (" + strings.Join(names, ", ") + ")" + kinds
+}
