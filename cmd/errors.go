@@ -156,7 +156,7 @@ var rules = []rule{
 	},
 	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], hints: consentHints},
 	{code: codeUntrusted, when: "the engine trusts the registry and not where it gives out tokens", match: tokenFault, try: "Docker before 29.5 with the containerd image store does this: upgrade it, or: vicr trust HOST --for system, and restart Docker"},
-	{code: codeUntrusted, when: "the files are in place and a tool still does not trust the registry", match: is[*proof.Error], try: "ls -la /etc/docker/certs.d/HOST shows what the engine reads; a .cert or .key without its other half there breaks every pull"},
+	{code: codeUntrusted, when: "the files are in place and a tool still does not trust the registry", match: is[*proof.Error], try: "vicr doctor HOST shows what is in the way"},
 	{
 		code: codeUntrusted, when: "the fingerprint given is not that of the registry", match: is[*pki.MismatchError],
 		try: "ask the administrator of the registry for the fingerprint again; if it stays different, somebody may be in between",

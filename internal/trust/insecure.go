@@ -107,8 +107,23 @@ func (p *planner) insecureEngine(e engine) error {
 		p.forgetFolder(ToolDocker, p.of(e.user), dir, "Docker does not read it while the registry is insecure")
 	}
 	p.remarks(e.config)
+	p.ignoredFlags(e)
 	p.done(ToolDocker)
 	return nil
+}
+
+// ignoredFlags tells of files that look as if they made registries insecure.
+func (p *planner) ignoredFlags(e engine) {
+	for _, f := range e.daemon.Ignored {
+		data, err := p.m.ReadFile(f.Path, maxConfig)
+		if err != nil {
+			continue
+		}
+		values, line, err := edit.ShellFlags(data, f.Variable)
+		if err == nil && len(values) > 0 {
+			p.note(ToolDocker, f.Path, fmt.Sprintf("line %d: --insecure-registry has no effect there: %s", line, plain(f.Why)))
+		}
+	}
 }
 
 func (p *planner) verifiesNever() bool {

@@ -100,6 +100,8 @@ func (l linter) fault(dir string, e fs.DirEntry, names map[string]fs.DirEntry) (
 		return "a key without its .cert: " + l.name() + " refuses every pull from this registry; remove it"
 	case ext == ".crt":
 		return l.faultOfCA(dir, e)
+	case ext == ".cer" || ext == ".pem" || ext == ".der":
+		return "nobody reads this: a CA has to be in PEM, in a file whose name ends in .crt"
 	case e.Name() == hostsFile && l.tool == ToolDocker:
 		if info, err := l.m.Stat(l.m.Join(dir, e.Name())); err == nil && info.Size() > 0 {
 			return "engines with the containerd image store read this file, and no .crt that it does not name"

@@ -25,7 +25,8 @@ func TestFilesThatBreakAHostAreNoted(t *testing.T) {
 	}{
 		"nothing there":              {nil, nil},
 		"a pair":                     {map[string]string{"/client.cert": ca, "/client.key": "k"}, nil},
-		"other files":                {map[string]string{"/README": "x", "/old.pem": ca, "/hosts.toml": ""}, nil},
+		"other files":                {map[string]string{"/README": "x", "/hosts.toml": ""}, nil},
+		"a name that nobody reads":   {map[string]string{"/ca.pem": ca, "/ca.cer": ca}, map[string]string{"/ca.pem": "ends in .crt", "/ca.cer": "ends in .crt"}},
 		"a second CA":                {map[string]string{"/second.crt": ca}, nil},
 		"a certificate without key":  {map[string]string{"/harbor.cert": ca}, map[string]string{"/harbor.cert": "without its .key"}},
 		"a key without certificate":  {map[string]string{"/harbor.key": "k", "/harbor.crt": ca}, map[string]string{"/harbor.key": "without its .cert"}},
