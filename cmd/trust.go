@@ -226,7 +226,7 @@ func trustOne(ctx context.Context, a *app, t target, o trustOptions) error {
 
 // plan finds out what has to change, and what of it is not yet so.
 func (r *trusting) plan(ctx context.Context) error {
-	planned, err := trust.Plan(r.site.Machine, r.request)
+	planned, err := r.site.Plan(ctx, r.request, r.target.subject())
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func TestDeepFiles(t *testing.T) {
 				if err != nil {
 					onlySyntax(t, err, "")
 				}
-				if d := time.Since(start); d > 10*time.Second {
+				if d := time.Since(start); d > 5*time.Second {
 					t.Errorf("%s: %v for %q", f, d, part)
 				}
 			}

@@ -256,7 +256,7 @@ func shellDocument(t *rapid.T) string {
 		"f() { echo \"$1\"; }", "export PATH", "ulimit -n 1024 && Z=1", "for i in 1 2; do :; done", "OPTIONS=\"--selinux ${X:-\"q\"}\"", "CONT=a \\\n  B=c", "x & ", ": >/dev/null 2>&1",
 	}), 0, 4).Draw(t, "lines")
 	for range rapid.IntRange(0, 2).Draw(t, "assignments") {
-		prefix := pick(t, "prefix", "", "", "export ", "  ", "A=1 ", "readonly B=2 ")
+		prefix := pick(t, "prefix", "", "", "export ", "  ", "A=1 ", "export B=2 ")
 		at := rapid.IntRange(0, len(lines)).Draw(t, "at")
 		lines = slices.Insert(lines, at, prefix+shellName+"="+pick(t, "value", values...))
 	}

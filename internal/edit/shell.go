@@ -255,3 +255,20 @@ func (e shellEditor) words(data []byte) (words []string, err error) {
 	}
 	return words, err
 }
+
+func changesVariables(command string) bool {
+	return slices.Contains([]string{"unset", "read", "declare", "typeset", "local", "readonly", "getopts", "for"}, command)
+}
+
+func isNameByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
+}
+
+func isName(s string) bool {
+	for i := range len(s) {
+		if !isNameByte(s[i]) {
+			return false
+		}
+	}
+	return s != "" && (s[0] < '0' || s[0] > '9')
+}

@@ -2,7 +2,6 @@ package edit
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 )
 
@@ -138,7 +137,7 @@ func (s *shellScan) step() error {
 }
 
 func (s *shellScan) endCommand(conditional bool) {
-	if s.first == "" || s.first == "export" || s.first == "readonly" {
+	if s.first == "" || s.first == "export" {
 		for _, a := range s.pending {
 			a.conditional = s.conditional || len(s.open) > 0
 			s.assigns = append(s.assigns, a)
@@ -161,9 +160,9 @@ func (s *shellScan) readWord() error {
 	switch {
 	case s.target:
 		s.target = false
-	case s.first != "" && s.first != "export" && s.first != "readonly":
+	case s.first != "" && s.first != "export":
 		if changesVariables(s.first) && (raw == s.name || ours) {
-			return s.fail(w.from, "the variable is changed by a command")
+			return s.fail(w.from, "a command changes the variable, or makes it read-only")
 		}
 	case isAssign:
 		if ours && strings.HasSuffix(name, "+") {
@@ -219,10 +218,6 @@ func (s *shellScan) close(kind byte) error {
 	}
 	s.open = s.open[:n-1]
 	return nil
-}
-
-func changesVariables(command string) bool {
-	return slices.Contains([]string{"unset", "read", "declare", "typeset", "local", "getopts", "for"}, command)
 }
 
 // word reads one word from pos.
@@ -402,17 +397,4 @@ func (s *shellScan) nested(start int, opened, closed, quote byte) error {
 		}
 	}
 	return s.fail(start, "an expansion does not end")
-}
-
-func isNameByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
-}
-
-func isName(s string) bool {
-	for i := range len(s) {
-		if !isNameByte(s[i]) {
-			return false
-		}
-	}
-	return s != "" && (s[0] < '0' || s[0] > '9')
 }

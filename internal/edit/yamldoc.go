@@ -61,7 +61,7 @@ func parseYAML(data []byte) (d yamlDoc, err error) {
 		if errors.As(err, &ye) && ye.GetToken() != nil && ye.GetToken().Position != nil {
 			line = ye.GetToken().Position.Line
 		}
-		return d, d.fail(line, "this is no YAML") // its text would quote the file
+		return d, d.fail(line, "this is no YAML that can be read") // its text would quote the file
 	}
 	return d, d.read(f)
 }

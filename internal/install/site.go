@@ -6,6 +6,8 @@ package install
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -72,6 +74,50 @@ func (s *Site) Close() {
 // Journal is that of one half.
 func (s *Site) Journal(h Half) *change.Journal { return s.journals[h] }
 
+// Plan is what makes the tools trust the registry. When nobody named tools,
+// those that were set up for it before are among them, so that a new CA
+// replaces the old one everywhere at once.
+func (s *Site) Plan(ctx context.Context, r trust.Request, subject string) (trust.Planned, error) {
+	planned, err := trust.Plan(s.Machine, r)
+	if err != nil || r.Tools != nil {
+		return planned, err
+	}
+	also := s.recorded(ctx, subject)
+	for _, t := range trust.Tools() {
+		if slices.Contains(also, t) && !slices.Contains(planned.Tools, t) {
+			r.Tools = append(r.Tools, t)
+		}
+	}
+	if r.Tools == nil {
+		return planned, nil
+	}
+	r.Tools = append(slices.Clone(planned.Tools), r.Tools...)
+	more, err := trust.Plan(s.Machine, r)
+	more.Skipped, more.NotFound, more.Pastes = planned.Skipped, planned.NotFound, planned.Pastes
+	more.Skipped = slices.DeleteFunc(slices.Clone(more.Skipped), func(k trust.Skip) bool { return slices.Contains(more.Tools, k.Tool) })
+	return more, err
+}
+
+// recorded are the tools that were set up for a registry, as far as the
+// journals can be read: root's cannot be by others.
+func (s *Site) recorded(ctx context.Context, subject string) (tools []trust.Tool) {
+	for _, h := range Halves() {
+		entries, err := s.journals[h].Entries(ctx)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if e.Subject.Host != subject {
+				continue
+			}
+			for _, r := range e.Records {
+				tools = append(tools, trust.Tool(r.Tool))
+			}
+		}
+	}
+	return tools
+}
+
 // A TreeError says that a file below --root cannot be used: a link leads out of
 // the tree, or something else stands there.
 type TreeError struct{ Err error }
@@ -98,7 +144,9 @@ func (s *Site) Todo(p trust.Planned) (Todo, error) {
 		if err == nil {
 			shown, err = pending.Show(s.trees[h])
 		}
-		if err != nil && s.trees[h] != s.trees[User] {
+		var path *fs.PathError
+		var odd *atomicfile.NotRegularError
+		if s.trees[h] != s.trees[User] && (errors.As(err, &path) || errors.As(err, &odd)) {
 			err = &TreeError{err}
 		}
 		if err != nil {
