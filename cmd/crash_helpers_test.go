@@ -234,7 +234,7 @@ type crashFile struct {
 type crashPicture map[string]crashFile
 
 var (
-	crashTime = regexp.MustCompile(`"time": "[^"]*"`)
+	crashTime = regexp.MustCompile(`"(time|lastId)": ("[^"]*"|[0-9]+)`)
 	crashTemp = regexp.MustCompile(`\.vicr-[0-9a-f]*`)
 )
 
@@ -257,7 +257,10 @@ func pictureOf(t *testing.T, home string) crashPicture {
 			}
 			f.data = strings.ReplaceAll(string(data), home, "$HOME")
 			if d.Name() == "journal.json" {
-				f.data = crashTime.ReplaceAllString(f.data, `"time": ""`)
+				f.data = crashTime.ReplaceAllString(f.data, `"$1": ""`)
+			}
+			if d.Name() == "lock" { // it names the process that held it last
+				f.data = ""
 			}
 		}
 		path = crashTemp.ReplaceAllString(strings.TrimPrefix(path, home+"/"), ".vicr-*")

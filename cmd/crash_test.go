@@ -19,6 +19,10 @@ const (
 	untrustOwn   = "untrust $HOST"
 	trustTree    = "trust --root $HOME/tree --for docker --offline --ca-file $CA --fingerprint $FP registry.example.com"
 	untrustTree  = "untrust --root $HOME/tree registry.example.com"
+	trustAll     = "trust --root $HOME/tree --for docker,podman,containerd,buildkit,k3s,system --offline --ca-file $CA --fingerprint $FP registry.example.com"
+	insecureTree = "trust --root $HOME/tree --for docker,podman --insecure --yes --offline registry.example.com"
+	besideTree   = "trust --root $HOME/tree --for docker --insecure --yes --offline 192.0.2.0/24"
+	untrustNet   = "untrust --root $HOME/tree 192.0.2.0/24"
 	login        = "login -u dev --password-stdin $HOST"
 	loginMarked  = "login -u dev --password-stdin --allow-insecure-credentials $HOST"
 	logout       = "logout $HOST"
@@ -51,6 +55,14 @@ func crashCases() []crashCase {
 		{name: "trust for docker in an empty tree", put: putTree, command: trustTree, back: untrustTree},
 		{name: "trust in place of another CA", put: putOtherCA, command: trustTree, back: untrustTree},
 		{name: "untrust where another CA was", put: putOtherCA, before: []string{trustTree}, command: untrustTree},
+		{name: "trust for all tools", put: putTools, command: trustAll, back: untrustTree},
+		{name: "untrust for all tools", put: putTools, before: []string{trustAll}, command: untrustTree},
+		{name: "insecure", put: putTools, command: insecureTree, back: untrustTree},
+		{name: "insecure beside another", put: putTools, before: []string{besideTree}, command: insecureTree, next: untrustTree},
+		{name: "insecure no more", put: putTools, before: []string{insecureTree}, command: untrustTree},
+		{name: "insecure no more beside another", put: putTools, before: []string{insecureTree, besideTree}, command: untrustTree, next: untrustNet},
+		{name: "insecure in place of a CA", put: putTools, before: []string{trustTree}, command: insecureTree},
+		{name: "a CA in place of insecure", put: putTools, before: []string{insecureTree}, command: trustTree},
 		{name: "login", before: []string{trustOwn}, command: login, next: logout},
 		{name: "login beside others", put: putLogins, before: []string{trustOwn}, command: login, back: logout},
 		{name: "login with a mark", put: putLogins, before: []string{trustOwn}, command: loginMarked},
@@ -75,6 +87,21 @@ func putDocker(t *testing.T, home string) {
 	crashWrite(t, filepath.Join(home, "tree/etc/docker/daemon.json"), []byte("{}\n"))
 	if err := os.MkdirAll(filepath.Join(home, "tree/var/lib"), 0o755); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// putTools has a configuration file of somebody else's for each tool that has one.
+func putTools(t *testing.T, home string) {
+	t.Helper()
+	for path, text := range map[string]string{
+		"etc/docker/daemon.json":          "{\n\t\"debug\": true\n}",
+		"etc/containerd/config.toml":      "version = 2\n# ours\n",
+		"etc/buildkit/buildkitd.toml":     "",
+		"etc/rancher/k3s/registries.yaml": "# ours\nmirrors:\n  docker.io:\n    endpoint:\n      - \"https://mirror.example\"\n",
+		"etc/os-release":                  "ID=debian\n",
+		"var/lib/none":                    "",
+	} {
+		crashWrite(t, filepath.Join(home, "tree", path), []byte(text))
 	}
 }
 

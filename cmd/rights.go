@@ -27,6 +27,24 @@ func (a *app) site(root string) (*install.Site, error) {
 	return s, nil
 }
 
+// tidySite is the site after what killed runs left was put in order: what is
+// planned, shown and agreed to is then what will be done.
+func (a *app) tidySite(ctx context.Context, o trustOptions) (*install.Site, error) {
+	s, err := a.site(o.root)
+	if err != nil {
+		return nil, err
+	}
+	recovered, err := a.recover(ctx, a.ownJournals(s), o.dryRun)
+	if err == nil && !recovered {
+		return s, nil
+	}
+	s.Close()
+	if err != nil {
+		return nil, err
+	}
+	return a.site(o.root) // the machine looks different now
+}
+
 // carryOut makes the changes and proves them: first the user's own half, as
 // that user, then the machine's, as root.
 func (a *app) carryOut(ctx context.Context, r trusting) (proofs []string, err error) {

@@ -194,14 +194,10 @@ func trustOne(ctx context.Context, a *app, t target, o trustOptions) error {
 		res.Public = true
 		return a.result(res, line("%s is publicly trusted: nothing to change", t))
 	}
-	if r.site, err = a.site(o.root); err != nil {
+	if r.site, err = a.tidySite(ctx, o); err != nil {
 		return err
 	}
 	defer r.site.Close()
-	// First, so that what is shown and agreed to is what will be done.
-	if err := a.recover(ctx, a.ownJournals(r.site), o.dryRun); err != nil {
-		return err
-	}
 	if err := r.plan(ctx); err != nil {
 		return err
 	}

@@ -75,8 +75,7 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 			a.note("nothing is recorded here")
 		}
 	}
-	err = a.recover(ctx, mine, o.dryRun)
-	if err == nil {
+	if _, err = a.recover(ctx, mine, o.dryRun); err == nil {
 		err = forEach(a, o.targets, func(t target) error { return aboutHost(t.host, untrustOne(ctx, a, t, site, o)) })
 	}
 	if a.underSudo() && o.root == "" {
@@ -89,7 +88,7 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 }
 
 // recover puts in order what killed runs left in the journals, and says so.
-func (a *app) recover(ctx context.Context, mine []*change.Journal, dryRun bool) error {
+func (a *app) recover(ctx context.Context, mine []*change.Journal, dryRun bool) (recovered bool, err error) {
 	for _, j := range mine {
 		if dryRun {
 			continue
@@ -98,11 +97,12 @@ func (a *app) recover(ctx context.Context, mine []*change.Journal, dryRun bool) 
 		for _, l := range lines {
 			a.note("an interrupted run: %s", l)
 		}
+		recovered = recovered || len(lines) > 0
 		if err != nil {
-			return err
+			return recovered, err
 		}
 	}
-	return nil
+	return recovered, nil
 }
 
 // ownJournals are those that this process may change.
