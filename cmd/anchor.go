@@ -71,7 +71,7 @@ func (a *app) look(ctx context.Context, h ref.Host) (probe.Report, error) {
 	switch r.Verdict {
 	case probe.PlainHTTP:
 		return r, &consentError{
-			what:  h.String() + " speaks plain HTTP: there is no certificate to trust",
+			what: h.String() + " speaks plain HTTP: there is no certificate to trust",
 			hints: []string{
 				"pull, push, login and ls speak it with --plain-http, and Docker and others after: vicr trust --insecure " + h.String(),
 				"everyone on the way can read and change what is moved, passwords too",

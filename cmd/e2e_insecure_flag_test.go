@@ -103,6 +103,7 @@ func flagOfNoFile(t *testing.T, b *bench) {
 // conflictThere is pain 1: the engine runs still, and would not start again.
 func conflictThere(t *testing.T, b *bench) {
 	t.Helper()
+	b.StartRegistry(t, testkit.Registry{Addr: clear1})
 	d := testkit.Dockerd{Args: []string{"--insecure-registry=" + clear2}}
 	p := b.StartDockerd(t, d)
 	b.put(t, daemonJSON, `{"insecure-registries": ["`+clear2+`"]}`)

@@ -5,6 +5,7 @@ package cmd_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -143,7 +144,12 @@ func tokenFault(t *testing.T, b *bench) {
 	if !strings.Contains(run.Stderr, "token") || !strings.Contains(run.Stderr, "--for system") {
 		t.Errorf("exit %d, want a word about tokens and what helps", run.Code)
 	}
+	byHand := "/etc/docker/certs.d/" + tls1
+	b.put(t, byHand+"/ca.crt", string(b.ca.PEM()))
 	b.doctor(t, tls1)["engine store"].has(t, "fail", "29.5", "vicr trust "+tls1+" --for system", "restart docker")
+	if err := os.RemoveAll(b.Etc(filepath.Dir(byHand))); err != nil {
+		t.Fatal(err)
+	}
 	b.trustCA(t, tls1, "system")
 	p.Stop()
 	b.StartDockerd(t, d)
@@ -195,7 +201,7 @@ func clientFetchesTokens(t *testing.T, b *bench) {
 	b.trustCA(t, tls1, "vicr,docker")
 	fetch := []string{b.GoFetcher(t), "https://192.0.2.2:5446/token"}
 	b.refuses(t, "the system's CAs alone", fetch)
-	b.doctor(t, tls1)["realm"].has(t, "warn")
+	b.doctor(t, tls1)["realm"].has(t, "fail", "--realm")
 	b.want(t, 0, "docker", "login", tls1, "-u", user, "-p", password)
 	b.Run(t, password, b.vicr, "login", tls1, "-u", user, "--password-stdin", "--realm", "https://192.0.2.2:5446/token")
 	b.doctor(t, tls1)["buildkit"].has(t, "warn", "BUILDKIT_NO_CLIENT_TOKEN=1", "--for system")
@@ -204,17 +210,21 @@ func clientFetchesTokens(t *testing.T, b *bench) {
 	b.doctor(t, tls1)["buildkit"].has(t, "ok")
 }
 
-// No BuildKit is here to be asked: its file alone.
+// No BuildKit is here to be asked: the file of new builders alone. That of a
+// buildkitd that somebody set up is not touched.
 func buildkitHTTP(t *testing.T, b *bench) {
 	t.Helper()
 	b.StartRegistry(t, testkit.Registry{Addr: clear1})
-	const theirs = "# ours\ndebug = true\n"
-	b.put(t, "/etc/buildkit/buildkitd.toml", theirs)
+	b.put(t, "/etc/buildkit/buildkitd.toml", "# ours\ndebug = true\n")
 	before := b.machineState(t)
-	b.want(t, 0, b.vicr, "trust", clear1, "--for", "buildkit", "--insecure", "-y")
-	got := b.text(t, "/etc/buildkit/buildkitd.toml")
-	if !strings.HasPrefix(got, theirs) || !strings.Contains(got, `[registry."`+clear1+`"]`) || !strings.Contains(got, "http = true") {
-		t.Errorf("buildkitd.toml is %q", got)
+	run := b.want(t, 0, b.vicr, "trust", clear1, "--for", "buildkit", "--insecure", "-y")
+	table := `[registry."` + clear1 + `"]`
+	got, err := os.ReadFile(filepath.Join(b.Dir, "home/.docker/buildx/buildkitd.default.toml"))
+	if err != nil || !strings.Contains(string(got), table+"\n") || !strings.Contains(string(got), "http = true") {
+		t.Errorf("buildkitd.default.toml is %q, %v", got, err)
+	}
+	if !strings.Contains(run.Stderr, "/etc/buildkit/buildkitd.toml") || !strings.Contains(run.Stderr, table) {
+		t.Error("nobody said what to add to /etc/buildkit/buildkitd.toml")
 	}
 	b.want(t, 0, b.vicr, "untrust", clear1)
 	if after := b.machineState(t); after != before {
@@ -272,13 +282,13 @@ func beyondMending(t *testing.T, b *bench) {
 	between := b.ca.NewIntermediate(t)
 	for name, tt := range map[string]struct {
 		cert *testkit.Cert
-		word string
+		word string // of the check tls
 	}{
 		"another_name": {b.ca.NewLeaf(t, testkit.SANs("192.0.2.99", "other.test")), "192.0.2.99"},
 		"only_a_CN":    {b.ca.NewLeaf(t, testkit.Subject("192.0.2.2")), "subjectAltName"},
 		"expired":      {b.ca.NewLeaf(t, testkit.SANs("192.0.2.2"), testkit.Expired()), "valid"},
 		"not_yet":      {b.ca.NewLeaf(t, testkit.SANs("192.0.2.2"), testkit.NotYetValid()), "valid"},
-		"no_chain":     {between.NewLeaf(t, testkit.SANs("192.0.2.2")), "--fingerprint"},
+		"no_chain":     {between.NewLeaf(t, testkit.SANs("192.0.2.2")), "no CA was found that vouches"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer b.StartRegistry(t, testkit.Registry{Addr: tls1, Cert: tt.cert}).Stop()
@@ -291,6 +301,10 @@ func beyondMending(t *testing.T, b *bench) {
 				t.Errorf("a refused trust changed %s", differs(before, after))
 			}
 			b.doctor(t, tls1)["tls"].has(t, "fail", tt.word)
+			if name == "no_chain" {
+				b.put(t, "/etc/docker/certs.d/"+tls1+"/ca.crt", string(b.ca.PEM()))
+				b.doctor(t, tls1)["ca"].has(t, "fail", "lacks a certificate in between", "testkit intermediate")
+			}
 		})
 	}
 }

@@ -138,7 +138,7 @@ var rules = []rule{
 	{code: codeIncomplete, when: "a change failed and so did taking it back", match: is[*change.RollbackError], hints: rollbackHints},
 	{
 		code: codeRolledBack, when: "a change failed, or its proof did, and everything was put back", match: is[*change.RolledBackError],
-		try: "the machine is as it was before; nothing needs to be cleaned up",
+		try: asBefore, hints: rolledBackHints,
 	},
 	{
 		code: codeRefused, when: "a CA file holds a private key", match: wraps(pki.ErrPrivateKey),
@@ -155,7 +155,7 @@ var rules = []rule{
 		try: "docker ps shows them; stop them, or let them live on with \"live-restore\": true in daemon.json and: systemctl reload docker",
 	},
 	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], hints: consentHints},
-	{code: codeUntrusted, when: "the engine trusts the registry and not where it gives out tokens", match: tokenFault, try: "Docker before 29.5 with the containerd image store does this: upgrade it, or: vicr trust HOST --for system, and restart Docker"},
+	{code: codeUntrusted, when: "the engine trusts the registry and not where it gives out tokens", match: tokenFault, try: upgradeDocker},
 	{code: codeUntrusted, when: "the files are in place and a tool still does not trust the registry", match: is[*proof.Error], try: "vicr doctor HOST shows what is in the way"},
 	{
 		code: codeUntrusted, when: "the fingerprint given is not that of the registry", match: is[*pki.MismatchError],

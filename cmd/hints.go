@@ -57,6 +57,20 @@ func rollbackHints(err error, _ string) []string {
 	return append(hints, r.Commands...)
 }
 
+const (
+	asBefore      = "the machine is as it was before; nothing needs to be cleaned up"
+	upgradeDocker = "Docker before 29.5 with the containerd image store does this: upgrade it, or: vicr trust HOST --for system, and restart Docker"
+)
+
+// rolledBackHints: why it failed may be something that can be mended.
+func rolledBackHints(err error, host string) []string {
+	hints := []string{asBefore}
+	if tokenFault(err) {
+		hints = append(hints, strings.ReplaceAll(upgradeDocker, "HOST", host))
+	}
+	return hints
+}
+
 func realmHints(err error, host string) []string {
 	var r *auth.RealmError
 	errors.As(err, &r)

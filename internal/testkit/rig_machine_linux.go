@@ -51,18 +51,18 @@ func (r *Rig) BootMachine(t *testing.T, prepare func(root string)) *Machine {
 	m.Process = r.Launch(t, "systemd-nspawn", "-D", root, "--machine=vicr-"+strconv.Itoa(r.holder), "--register=no", "--keep-unit",
 		fmt.Sprintf("--network-namespace-path=/proc/%d/ns/net", r.holder), "--capability=CAP_NET_ADMIN",
 		"--bind="+docker+":/var/lib/docker", "--boot", "--quiet", "--console=pipe")
-	Until(t, "the machine's first process", func() bool {
-		pid := m.PID()
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-		m.init = strings.TrimSpace(string(b))
-		return err == nil && m.init != "" && !strings.Contains(m.init, " ")
-	})
 	t.Cleanup(func() {
 		if t.Failed() {
 			m.Run(t, "journalctl", "--no-pager", "--lines=40")
 		}
 	})
 	Until(t, "the machine", func() bool {
+		// At first it is another child, which makes this one and ends.
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", m.PID()))
+		m.init = strings.TrimSpace(string(b))
+		if err != nil || m.init == "" || strings.Contains(m.init, " ") {
+			return false
+		}
 		out, _ := m.command(t.Context(), "systemctl", "is-system-running").Output()
 		state := strings.TrimSpace(string(out))
 		return (state == "running" || state == "degraded") && m.command(t.Context(), "docker", "version").Run() == nil

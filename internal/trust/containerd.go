@@ -99,9 +99,6 @@ func (p *planner) hosts(l level, certs string) bool {
 			p.add(l, change.Step{
 				Tool: string(ToolContainerd), Path: file, Data: []byte(p.hostsToml(name)), Mode: filesMode, DirMode: l.mode, Op: change.OpWrite,
 			})
-			if strings.HasPrefix(name, "[") {
-				p.note(ToolContainerd, file, "containerd before 2.0 cannot read a host that is an IPv6 address there")
-			}
 		}
 		p.forgetFolder(ToolContainerd, l, dir, "containerd does not read it beside a hosts.toml")
 	}
@@ -132,16 +129,16 @@ func (p *planner) url(name string) string {
 	return "https://" + name
 }
 
-// hostsToml is the form that containerd 1.6 takes as well as 2: a table of
-// hosts, with all that is said inside of it. The server is tried after it, and
-// needs the same said once more.
+// hostsToml is the form that containerd 1.6 takes as well as 2, also for an IPv6
+// address, which 1.6 cannot read in the name of a table. The server is tried
+// after the host, and needs the same said once more.
 func (p *planner) hostsToml(name string) string {
 	url := p.url(name)
 	top, skip := "", ""
 	if !p.r.HTTP {
-		top, skip = "skip_verify = true\n", "  skip_verify = true\n"
+		top, skip = "skip_verify = true\n", ", skip_verify = true"
 	}
-	return fmt.Sprintf("%sserver = %q\n%s\n[host.%q]\n  capabilities = [\"pull\", \"resolve\", \"push\"]\n%s", mark, url, top, url, skip)
+	return fmt.Sprintf("%sserver = %q\n%s\n[host]\n%q = {capabilities = [\"pull\", \"resolve\", \"push\"]%s}\n", mark, url, top, url, skip)
 }
 
 // configPath plans that config.toml names the folder, where CRI needs that.
