@@ -25,8 +25,14 @@ func (a *app) ask(ctx context.Context, r *trusting) (public bool, err error) {
 		return false, err
 	}
 	f, err := a.findAnchor(ctx, r.target.host, r.o)
+	if err == nil && f.public && r.request.Client != nil {
+		return false, &usageError{
+			text: r.target.String() + " is trusted by the system already: a client certificate goes with the registry's own CA, and there is none to install",
+			hint: "name the CA too, with --ca-file FILE",
+		}
+	}
 	r.request.Anchor = f.anchor
-	return f.public && r.request.Client == nil, err
+	return f.public, err
 }
 
 // askWhatItSpeaks: plain HTTP or TLS; tools write them differently.

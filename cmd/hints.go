@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/pki"
@@ -69,6 +70,12 @@ func rolledBackHints(err error, host string) []string {
 		hints = append(hints, strings.ReplaceAll(upgradeDocker, "HOST", host))
 	}
 	return hints
+}
+
+func immutableHints(err error, _ string) []string {
+	var i *atomicfile.ImmutableError
+	errors.As(err, &i)
+	return []string{i.Command}
 }
 
 func realmHints(err error, host string) []string {

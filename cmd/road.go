@@ -246,8 +246,11 @@ func (a *app) lookFor(root string) machine.Options {
 	if u, err := change.SudoUser(a.env.Getenv("SUDO_UID")); a.underSudo() && err == nil {
 		// What is planned for the user is done in the user's home, and root
 		// asks no engine that the user points it to.
-		o.Home, o.Getenv, o.LookPath = u.Home, nil, nil
+		o.Home, o.Sudo, o.Getenv, o.LookPath = u.Home, true, nil, nil
 		return o
+	}
+	if a.env.Euid == 0 {
+		o.LookPath = nil // root runs what it finds
 	}
 	host, _, err := engine.Resolve(a.engineFrom())
 	if err != nil {

@@ -54,10 +54,14 @@ func kind(m fs.FileMode) string {
 // A LockedError says that somebody else held a lock for as long as was waited.
 type LockedError struct {
 	Path string
+	PID  int // of the process that holds it; 0 when that is not known
 }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("%q is locked by another process", e.Path)
+	if e.PID == 0 {
+		return fmt.Sprintf("%q is locked by another process", e.Path)
+	}
+	return fmt.Sprintf("%q is locked by process %d", e.Path, e.PID)
 }
 
 // An operation names a system call that changes something, for the log of a
@@ -65,6 +69,8 @@ func (e *LockedError) Error() string {
 type operation struct {
 	kind, path, to string
 	data           []byte
+	mode           fs.FileMode // of a new folder, or that a file or folder gets
+	owner          *Owner      // that a file gets
 }
 
 // The kinds of operations.
@@ -78,7 +84,7 @@ const (
 	opRemove   = "remove"
 	opMkdir    = "mkdir"
 	opSyncDir  = "fsyncdir"
-	opOther    = "other"
+	opOther    = "other" // a signal, a program
 )
 
 // mutate makes one system call that changes something, between two crash points.

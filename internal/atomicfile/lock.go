@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -45,16 +46,46 @@ func (t *Tree) Lock(ctx context.Context, path string, wait time.Duration) (*Held
 			return nil, err
 		}
 		if f != nil {
+			sign(f)
 			return &HeldLock{tree: t, path: path, file: f}, nil
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-deadline.C:
-			return nil, &LockedError{Path: t.Real(path)}
+			return nil, &LockedError{Path: t.Real(path), PID: t.holder(path)}
 		case <-poll.C:
 		}
 	}
+}
+
+const maxPID = 20 // bytes
+
+// sign writes our number into the lock's file, for who waits to name. A lock is
+// one also where that cannot be written.
+func sign(f *os.File) {
+	err := mutate(operation{kind: opTruncate, path: f.Name()}, func() error { return f.Truncate(0) })
+	if err != nil {
+		return
+	}
+	pid := strconv.AppendInt(nil, int64(os.Getpid()), 10)
+	_ = mutate(operation{kind: opWrite, path: f.Name(), data: pid}, func() error { //nolint:errcheck // as above
+		_, err := f.WriteAt(pid, 0)
+		return err
+	})
+}
+
+// holder is who wrote its number into the lock's file; 0 when nobody did.
+func (t *Tree) holder(path string) int {
+	data, _, err := t.Read(path, maxPID)
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.ParseInt(string(data), 10, 32)
+	if err != nil || pid < 0 {
+		return 0
+	}
+	return int(pid)
 }
 
 // openLocked opens the file called name, which it makes when it is missing,

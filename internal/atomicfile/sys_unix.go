@@ -26,6 +26,13 @@ func ownerOf(info fs.FileInfo) (Owner, bool) {
 	return Owner{UID: int(st.Uid), GID: int(st.Gid)}, true
 }
 
+func linksOf(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink) //nolint:unconvert // narrower on other systems
+	}
+	return 1
+}
+
 // syncFolder syncs a folder. Some file systems know no such thing and say so.
 func syncFolder(dir *os.File) error {
 	err := dir.Sync()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // An Owner is who a file belongs to. The zero Owner is root.
@@ -16,6 +17,10 @@ type Owner struct {
 
 // OwnerOf says who the file belongs to; false where the system has no such numbers.
 func OwnerOf(info fs.FileInfo) (Owner, bool) { return ownerOf(info) }
+
+// Links says how many names the file has. Replacing it changes what one of them
+// leads to, and leaves the others with the old bytes.
+func Links(info fs.FileInfo) uint64 { return linksOf(info) }
 
 // Write replaces the file at path by data, or makes it. The file gets the
 // permissions mode, whatever the umask is; with mode 0 it keeps those it has,
@@ -73,6 +78,9 @@ func (t *Tree) Replace(path string, data []byte, r Replacement) error {
 	}
 	if err == nil {
 		err = t.rename(temp, name)
+	}
+	if errors.Is(err, syscall.EBUSY) {
+		return errors.Join(&BusyError{Path: t.Real(path), Err: syscall.EBUSY}, t.named(t.drop(temp), path))
 	}
 	if err != nil {
 		return t.named(errors.Join(err, t.drop(temp)), path)
@@ -150,7 +158,7 @@ func fill(f *os.File, data []byte, r Replacement) error {
 			return err
 		}
 	}
-	if err := mutate(operation{kind: opAttr, path: f.Name()}, func() error { return f.Chmod(r.Mode & chmodBits) }); err != nil {
+	if err := mutate(operation{kind: opAttr, path: f.Name(), mode: r.Mode}, func() error { return f.Chmod(r.Mode & chmodBits) }); err != nil {
 		return err
 	}
 	return mutate(operation{kind: opSync, path: f.Name()}, f.Sync)
@@ -166,7 +174,7 @@ func give(f *os.File, owner Owner) error {
 	if is, ok := ownerOf(info); !ok || is == owner {
 		return nil
 	}
-	return mutate(operation{kind: opAttr, path: f.Name()}, func() error { return f.Chown(owner.UID, owner.GID) })
+	return mutate(operation{kind: opAttr, path: f.Name(), owner: &owner}, func() error { return f.Chown(owner.UID, owner.GID) })
 }
 
 // drop removes a temporary file of ours that may already be gone.
@@ -190,7 +198,7 @@ func (t *Tree) syncDir(name string) error {
 }
 
 // Remove removes the plain file at path; nil when there is nothing. The error
-// is a [*NotRegularError] or an [*fs.PathError].
+// is a [*NotRegularError], a [*BusyError] or an [*fs.PathError].
 func (t *Tree) Remove(path string) error {
 	name, err := t.name(path)
 	if err != nil {
@@ -202,7 +210,11 @@ func (t *Tree) Remove(path string) error {
 		}
 		return err
 	}
-	if err := t.drop(name); err != nil {
+	err = t.drop(name)
+	if errors.Is(err, syscall.EBUSY) {
+		return &BusyError{Path: t.Real(path), Err: err}
+	}
+	if err != nil {
 		return t.named(err, path)
 	}
 	return t.named(t.syncDir(filepath.Dir(name)), path)
@@ -256,7 +268,7 @@ func (t *Tree) mkdir(path string, mode fs.FileMode) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	err = mutate(operation{kind: opMkdir, path: t.known(name)}, func() error { return t.fs.Mkdir(name, mode.Perm()) })
+	err = mutate(operation{kind: opMkdir, path: t.known(name), mode: mode.Perm()}, func() error { return t.fs.Mkdir(name, mode.Perm()) })
 	if errors.Is(err, fs.ErrExist) {
 		if info, err := t.fs.Stat(name); err == nil && info.IsDir() {
 			return false, nil // somebody else was faster
@@ -271,7 +283,7 @@ func (t *Tree) mkdir(path string, mode fs.FileMode) (made bool, err error) {
 	}
 	if info.IsDir() && info.Mode().Perm() != mode.Perm() && modesCount {
 		special := info.Mode() & (chmodBits &^ fs.ModePerm) // setgid that the parent handed down
-		if err := mutate(operation{kind: opAttr, path: t.known(name)}, func() error { return t.fs.Chmod(name, mode.Perm()|special) }); err != nil {
+		if err := mutate(operation{kind: opAttr, path: t.known(name), mode: mode.Perm() | special}, func() error { return t.fs.Chmod(name, mode.Perm()|special) }); err != nil {
 			return true, err
 		}
 	}

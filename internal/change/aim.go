@@ -61,7 +61,7 @@ func (g *goal) aimEdit(t *atomicfile.Tree, alone, force bool) error {
 	case now == nil || !r.Inexact && same(now, r.Before):
 		g.keep(now, data)
 		return nil
-	case alone && !r.Inexact && sameBytes(now, r.After):
+	case alone && !r.Inexact && sameBytes(now, r.After) && (r.Before != nil || !linked(t, r.Path)):
 		g.todo = restore
 		return nil
 	}
@@ -91,7 +91,7 @@ func (g *goal) revert(now *Version, final []byte) {
 	v := version(final)
 	v.Mode, v.Owner, v.Attrs = now.Mode, now.Owner, now.Attrs
 	g.record.Before, g.record.After, g.record.Reverted = v, now, true
-	g.data, g.todo = final, restore
+	g.data, g.todo = append([]byte{}, final...), restore // an empty file too is one to be kept
 }
 
 func syntax(err error) bool {

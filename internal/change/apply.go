@@ -15,8 +15,9 @@ import (
 // or ctx ends, what was changed is put back: the error is a [*RolledBackError],
 // or a [*RollbackError] when that failed too. A failure before anything was
 // changed comes as it is: a [*PlanError], a [*ProgramError] of a check, a
-// [*ChangedError], an [*UnsafeError], a [*JournalError], or one of package atomicfile, such as its LockedError
-// after 30 s.
+// [*ChangedError], an [*UnsafeError], a [*JournalError], or one of package
+// atomicfile, such as its LockedError after 30 s, or what it says of links,
+// folders of others, marks and read-only file systems.
 func (j *Journal) Apply(ctx context.Context, subject Subject, plan Plan, prove func(context.Context) error) (err error) {
 	if prove == nil {
 		prove = func(context.Context) error { return nil }
@@ -107,11 +108,16 @@ func (s *session) record(subject Subject, works []work, effects []Step) error {
 
 // carryOut changes the files, and then makes them count.
 func (s *session) carryOut(ctx context.Context, works []work, effects []Step) error {
-	for _, w := range works {
+	for i, w := range works {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := w.carryOut(s); err != nil {
+		err := w.carryOut(s)
+		var changed *ChangedError
+		if !errors.As(err, &changed) {
+			s.reached = i + 1
+		}
+		if err != nil {
 			return err
 		}
 	}

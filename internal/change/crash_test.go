@@ -29,12 +29,13 @@ type crashCase struct {
 	// prepare brings the machine to where the command starts.
 	prepare func(t *testing.T, j *change.Journal)
 	again   string // the command of the next run; "": none but recovery
+	live    bool   // a daemon runs, which is told
 }
 
 func crashCases() []crashCase {
 	none := func(*testing.T, *change.Journal) {}
 	applied := func(t *testing.T, j *change.Journal) { t.Helper(); apply(t, j, hostA, planA()) }
-	return []crashCase{
+	return append(liveCases(), []crashCase{
 		{name: "apply", verb: "apply", prepare: none, again: "apply"},
 		{name: "apply over an older plan", verb: "apply-again", prepare: applied, again: "apply-again"},
 		{name: "roll-back", verb: "apply-unproven", prepare: none},
@@ -44,7 +45,7 @@ func crashCases() []crashCase {
 			apply(t, j, hostB, change.Plan{writeStep(certAt(hostB), "b", 0o644)})
 			applied(t, j)
 		}},
-	}
+	}...)
 }
 
 // crasher is this test built with crash points.
@@ -105,10 +106,11 @@ func clone(t *testing.T, from string) string {
 	t.Helper()
 	to := fastDir(t)
 	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == from {
+		name := strings.TrimPrefix(path, from)
+		if name == "" || name == pidAt || filepath.Ext(name) == ".new" || err != nil { // of another machine's process
 			return err
 		}
-		target := filepath.Join(to, strings.TrimPrefix(path, from))
+		target := filepath.Join(to, name)
 		info, err := d.Info()
 		if err != nil {
 			return err
@@ -118,6 +120,9 @@ func clone(t *testing.T, from string) string {
 		} else {
 			var data []byte
 			if data, err = os.ReadFile(path); err == nil {
+				if name == journalAt+"/journal.json" { // programs work on the new machine
+					data = bytes.ReplaceAll(data, []byte(from), []byte(to))
+				}
 				err = os.WriteFile(target, data, 0o600)
 			}
 		}
@@ -170,14 +175,18 @@ type scene struct {
 type state struct {
 	picture
 	entries []change.Entry
+	told    string // what the machine's processes were told
 }
 
 func stateOf(t *testing.T, root string) state {
 	t.Helper()
 	_, j := open(t, root)
-	s := state{picture: look(t, root), entries: entries(t, j)}
+	s := state{picture: look(t, root), entries: entries(t, j), told: told(t, root)}
 	for i := range s.entries {
 		s.entries[i].Time, s.entries[i].ID = time.Time{}, 0
+		for k := range s.entries[i].Effects {
+			elsewhere(s.entries[i].Effects[k].Run, root)
+		}
 	}
 	return s
 }
@@ -193,15 +202,20 @@ func wantState(t *testing.T, what string, got, want state) {
 	if (len(got.entries) > 0 || len(want.entries) > 0) && !reflect.DeepEqual(got.entries, want.entries) {
 		t.Fatalf("%s: recorded %+v, want %+v", what, got.entries, want.entries)
 	}
+	if got.told != want.told {
+		t.Fatalf("%s: the processes were told %s, want %s", what, got.told, want.told)
+	}
 }
 
 func (c crashCase) scene(t *testing.T, bin string) scene {
 	t.Helper()
 	s := scene{crashCase: c, bin: bin, start: clone(t, world(t))}
+	s.wake(t, s.start)
 	_, j := open(t, s.start)
 	c.prepare(t, j)
 	s.before = stateOf(t, s.start)
 	end := clone(t, s.start)
+	s.wake(t, end)
 	s.points = points(t, bin, c.verb, end)
 	s.after = stateOf(t, end)
 	return s
@@ -265,6 +279,10 @@ func TestCrashes(t *testing.T) {
 			t.Run("full disk at any point", func(t *testing.T) { s.fullDisk(t, part) })
 		})
 	}
+	t.Run("power fails", func(t *testing.T) {
+		t.Parallel()
+		powerFails(t, bin)
+	})
 	t.Run("killed while others wait", func(t *testing.T) {
 		t.Parallel()
 		crashCases()[0].scene(t, bin).killedWithWaiters(t)
@@ -278,7 +296,8 @@ func (s scene) killedOnce(t *testing.T) {
 			root := s.killedAt(t, k)
 			direct := clone(t, root)
 			s.recovered(t, root)
-			if s.again != "" { // also without a recovery of its own in between
+			if s.again != "" {
+				s.wake(t, direct) // also without a recovery of its own in between
 				s.converges(t, direct)
 			}
 		})
@@ -290,6 +309,7 @@ func (s scene) killedOnce(t *testing.T) {
 func (s scene) killedAt(t *testing.T, k int) string {
 	t.Helper()
 	root := clone(t, s.start)
+	s.wake(t, root)
 	if how, out := run(t, s.bin, s.verb, root, "VICR_CRASH_AT="+strconv.Itoa(k)); how != killed {
 		t.Fatalf("not killed at point %d: %s", k, out)
 	}
@@ -302,10 +322,13 @@ func (s scene) killedTwice(t *testing.T, part int) {
 	for k1 := 1; k1 <= s.points; k1 += part {
 		t.Run(strconv.Itoa(k1), func(t *testing.T) {
 			first := s.killedAt(t, k1)
-			n := points(t, s.bin, "recover", clone(t, first))
+			whole := clone(t, first)
+			s.wake(t, whole)
+			n := points(t, s.bin, "recover", whole)
 			for k2 := 1 + k1%part; k2 <= n; k2 += part {
 				t.Run(strconv.Itoa(k2), func(t *testing.T) {
 					root := clone(t, first)
+					s.wake(t, root)
 					if how, out := run(t, s.bin, "recover", root, "VICR_CRASH_AT="+strconv.Itoa(k2)); how != killed {
 						t.Fatalf("not killed: %s", out)
 					}
@@ -318,30 +341,43 @@ func (s scene) killedTwice(t *testing.T, part int) {
 	t.Logf("killed at %d pairs of points", pairs)
 }
 
-// fullDisk lets the disk say at each point in turn that it is full.
+// fullDisk lets the system refuse at each point in turn: the disk is full, it
+// is broken, or the user has used up a share of it.
 func (s scene) fullDisk(t *testing.T, part int) {
 	t.Helper()
-	for k := 1; k <= s.points; k += (part + 2) / 3 {
-		t.Run(strconv.Itoa(k), func(t *testing.T) {
-			root := clone(t, s.start)
-			how, out := run(t, s.bin, s.verb, root, "VICR_FAULT_AT="+strconv.Itoa(k))
-			if how == killed {
-				t.Fatal("killed")
+	faults := []string{"ENOSPC", "EIO", "EDQUOT"}
+	step := (part + 2) / 3
+	for k := 1; k <= s.points; k += step {
+		for i, fault := range faults {
+			if step > 1 && (k/step)%len(faults) != i {
+				continue
 			}
-			now := look(t, root).machine()
-			whole := maps.Equal(now, s.before.machine()) || maps.Equal(now, s.after.machine())
-			if !whole && !strings.Contains(out, "incomplete") {
-				t.Errorf("half done, and it says %q", out)
-			}
-			s.recovered(t, root)
-		})
+			t.Run(strconv.Itoa(k)+" "+fault, func(t *testing.T) { s.refusedAt(t, k, fault) })
+		}
 	}
+}
+
+func (s scene) refusedAt(t *testing.T, k int, fault string) {
+	t.Helper()
+	root := clone(t, s.start)
+	s.wake(t, root)
+	how, out := run(t, s.bin, s.verb, root, "VICR_FAULT_AT="+strconv.Itoa(k), "VICR_FAULT_ERR="+fault)
+	if how == killed {
+		t.Fatal("killed")
+	}
+	now := look(t, root).machine()
+	whole := maps.Equal(now, s.before.machine()) || maps.Equal(now, s.after.machine())
+	if !whole && !strings.Contains(out, "incomplete") {
+		t.Errorf("half done, and it says %q", out)
+	}
+	s.recovered(t, root)
 }
 
 // killedWithWaiters kills one process after the other while it holds the lock.
 func (s scene) killedWithWaiters(t *testing.T) {
 	t.Helper()
 	root := clone(t, s.start)
+	s.wake(t, root)
 	var group sync.WaitGroup
 	for k := range 4 {
 		group.Go(func() {

@@ -106,6 +106,10 @@ func (s *session) judgeOne(ctx context.Context, check []string, w work) (err err
 		argv[i] = strings.ReplaceAll(word, checkFile, s.tree.Real(path))
 	}
 	output, err := program(ctx, argv, s.checkLimit)
+	var failed *ProgramError
+	if errors.As(err, &failed) { // the other words are a running process's, and may be a secret
+		failed.Argv = argv[:min(len(argv), 2)]
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), strings.Contains(output, "unknown flag"):
 		return nil

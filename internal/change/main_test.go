@@ -46,6 +46,10 @@ func perform(ctx context.Context, verb, root string) error {
 		return daemon(root)
 	case "insecure":
 		return j.Apply(ctx, subject(hostA), insecure(root, hostA), nil)
+	case "edit":
+		return j.Apply(ctx, subject(hostA), steps(insecure(root, hostA), change.OpWrite, change.OpEdit), nil)
+	case "shared":
+		return j.Apply(ctx, subject(hostA), shared(root, hostA), nil)
 	case "insecure-unproven":
 		return unproven(j.Apply(ctx, subject(hostA), insecure(root, hostA), func(context.Context) error { return errProof }))
 	case "apply":

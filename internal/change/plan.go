@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
@@ -157,11 +158,36 @@ func (p Plan) Show(t *atomicfile.Tree) ([]string, error) {
 			return nil, fmt.Errorf("%q: %w", t.Real(s.Path), err)
 		}
 		files[s.Path] = after
-		for _, l := range edit.Diff(before, after) {
+		if bytes.Equal(before, after) {
+			continue
+		}
+		for _, l := range s.Edit.Lines() {
 			lines = append(lines, "    "+l)
 		}
 	}
 	return lines, nil
+}
+
+// Remarks says what is special about the files that the plan changes, a line
+// each. It only reads; what keeps a file from being changed is no remark.
+func (p Plan) Remarks(t *atomicfile.Tree) []string {
+	var lines []string
+	for _, s := range p {
+		if s.effect() || !absolute(s.Path) {
+			continue
+		}
+		at, err := t.Follow(s.Path)
+		if err != nil {
+			continue
+		}
+		if at != s.Path {
+			lines = append(lines, fmt.Sprintf("%s is a link, which stays: %s is changed", s.Path, at))
+		}
+		if info, err := t.Stat(at); err == nil && info.Mode().IsRegular() && atomicfile.Links(info) > 1 {
+			lines = append(lines, fmt.Sprintf("%s has %d names: the others keep the old bytes", at, atomicfile.Links(info)))
+		}
+	}
+	return slices.Compact(lines)
 }
 
 // holds says whether a file is as the step wants it. An edit leaves the

@@ -47,6 +47,8 @@ func (s *session) recover(ctx context.Context) ([]Undo, error) {
 
 // rollBack puts back what the open change did, because of cause.
 func (s *session) rollBack(ctx context.Context, cause error) error {
+	// What somebody else changed before we came to it is no business of ours.
+	s.state.Open.Records = s.state.Open.Records[:s.reached]
 	u, err := s.revert(ctx, false)
 	var incomplete *RollbackError
 	switch {

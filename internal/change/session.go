@@ -17,7 +17,10 @@ type session struct {
 	*Journal
 	lock  *atomicfile.HeldLock
 	state content
-	acted bool // an effect of the open change was begun by this run
+
+	// How far this run got with the open change.
+	reached int  // records whose file it may have changed
+	acted   bool // it began an effect
 }
 
 // begin takes the lock and reads the journal anew. Its folder is made if need be.
@@ -175,6 +178,10 @@ func (s *session) backup(v *Version) ([]byte, error) {
 // replace writes one of the machine's files. Owner and attributes are those of
 // was; nil keeps what the file has.
 func (s *session) replace(path string, data []byte, mode fs.FileMode, was *Version, ready func() error) error {
+	at, err := s.at(path)
+	if err != nil {
+		return err
+	}
 	r := atomicfile.Replacement{Mode: mode, Ready: ready}
 	if was != nil {
 		r.Owner, r.Attrs = was.Owner, was.Attrs
@@ -182,5 +189,21 @@ func (s *session) replace(path string, data []byte, mode fs.FileMode, was *Versi
 			r.Attrs = map[string][]byte{}
 		}
 	}
-	return s.tree.Replace(path, data, r)
+	return s.tree.Replace(at, data, r)
+}
+
+// remove removes one of the machine's files, and never a link.
+func (s *session) remove(path string) error {
+	if err := s.tree.CheckParents(path); err != nil {
+		return err
+	}
+	return s.tree.Remove(path)
+}
+
+// at is where one of the machine's files lies, in folders that are nobody else's.
+func (s *session) at(path string) (string, error) {
+	if err := s.tree.CheckParents(path); err != nil {
+		return "", err
+	}
+	return s.tree.Follow(path)
 }

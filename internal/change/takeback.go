@@ -23,14 +23,21 @@ const (
 // odd says whether a file is none that we would have written.
 func odd(err error) bool {
 	var special *atomicfile.NotRegularError
-	return errors.As(err, &special) || errors.Is(err, atomicfile.ErrTooLarge)
+	var link *atomicfile.LinkError
+	return errors.As(err, &special) || errors.As(err, &link) || errors.Is(err, atomicfile.ErrTooLarge)
+}
+
+// linked says whether a link lies there: we make none, and remove none.
+func linked(t *atomicfile.Tree, path string) bool {
+	info, err := t.Stat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
 // judge looks at the file. It is judged by its bytes: other permissions alone
 // do not make it somebody else's.
 func (r Record) judge(t *atomicfile.Tree, force bool) (verdict, error) {
 	now, _, err := look(t, r.Path)
-	if odd(err) {
+	if odd(err) || r.Before == nil && linked(t, r.Path) {
 		return leave, nil
 	}
 	if err != nil {
@@ -148,7 +155,11 @@ func (s *session) reckon(files []*putBack, effects []Step, t told, u *Undo) (res
 // makes it forget.
 func (s *session) takeBackFile(r Record) (todo verdict, waits bool, err error) {
 	// A killed run left its temporary file beside the one that it was about to replace.
-	if _, err := s.tree.Sweep(filepath.Dir(r.Path)); err != nil && !errors.Is(err, syscall.ENOTDIR) {
+	at, err := s.tree.Follow(r.Path)
+	if err != nil { // what lies there is judged below
+		at = r.Path
+	}
+	if _, err := s.tree.Sweep(filepath.Dir(at)); err != nil && !errors.Is(err, syscall.ENOTDIR) {
 		return nothing, false, err
 	}
 	todo, err = r.judge(s.tree, s.state.Open.Force && s.state.Open.Undo)
@@ -184,13 +195,23 @@ func (s *session) takeBackFolders(f *putBack) {
 
 func (s *session) bringBack(r Record) error {
 	if r.Before == nil {
-		return s.tree.Remove(r.Path)
+		return s.remove(r.Path)
 	}
 	data, err := s.backup(r.Before)
 	if err != nil {
 		return err
 	}
-	return s.replace(r.Path, data, r.Before.Mode, r.Before, nil)
+	return s.replace(r.Path, data, s.mode(r, r.Before.Mode), r.Before, nil)
+}
+
+// mode is the one from before, less what somebody took from the file since:
+// the bytes may be a secret by now.
+func (s *session) mode(r Record, before fs.FileMode) fs.FileMode {
+	now, _, err := look(s.tree, r.Path)
+	if err != nil || now == nil || r.After == nil || now.Owner == nil || now.Mode == r.After.Mode {
+		return before
+	}
+	return before & now.Mode
 }
 
 // bringInterim writes the interim bytes, which are made anew.
@@ -212,7 +233,7 @@ func (s *session) bringInterim(r Record) error {
 	if v := version(data); !sameBytes(v, r.Interim) {
 		return &JournalError{Path: s.tree.Real(s.path(journalName)), Why: "it names other bytes than those that its edit makes"}
 	}
-	return s.replace(r.Path, data, r.Interim.Mode, r.Before, nil)
+	return s.replace(r.Path, data, s.mode(r, r.Interim.Mode), r.Before, nil)
 }
 
 // told is what came of making files count again.

@@ -105,6 +105,16 @@ func (j *Journal) Undo(ctx context.Context, host string, force bool) (u Undo, er
 	if err != nil || tidy && c.entry(host) < 0 {
 		return u, err
 	}
+	if i := c.entry(host); tidy && c.Entries[i].State == StateLeft {
+		goals, err := j.aim(&c, i, force)
+		if err != nil {
+			return u, err
+		}
+		if !slices.ContainsFunc(goals, func(g goal) bool { return g.todo != leave }) {
+			u.plan(j.tree, goals, nil)
+			return u, nil
+		}
+	}
 	s, err := j.begin(ctx)
 	if err != nil {
 		return u, err

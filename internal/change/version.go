@@ -28,8 +28,16 @@ func version(data []byte) *Version {
 	return &Version{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(data))}
 }
 
-// look reads a file; nil when there is none.
+// look reads a file; nil when there is none. A link is followed as
+// [atomicfile.Tree.Follow] does.
 func look(t *atomicfile.Tree, path string) (*Version, []byte, error) {
+	path, err := t.Follow(path)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	data, info, err := t.Read(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil, nil

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/edit"
 )
 
@@ -53,8 +54,12 @@ func (w *work) build(s *session, effects []Step, planned map[string]bool) (err e
 	if r.Before, w.before, err = look(s.tree, r.Path); err != nil {
 		return err
 	}
-	if step.Op == OpRemove {
-		return nil
+	if step.Op == OpRemove && linked(s.tree, r.Path) {
+		path := s.tree.Real(r.Path)
+		return &atomicfile.LinkError{Path: path, At: path, Why: "would have to be removed"}
+	}
+	if err := s.canWrite(r.Path); err != nil || step.Op == OpRemove {
+		return err
 	}
 	w.after = step.Data
 	if step.Op == OpEdit {
@@ -90,6 +95,16 @@ func (w *work) build(s *session, effects []Step, planned map[string]bool) (err e
 	return nil
 }
 
+// canWrite finds out before the first file is changed what would keep one of
+// them from being changed.
+func (s *session) canWrite(path string) error {
+	at, err := s.at(path)
+	if err != nil {
+		return err
+	}
+	return s.tree.Writable(at)
+}
+
 // carryOut makes the file so, if it still is as it was looked at.
 func (w work) carryOut(s *session) error {
 	r, step := w.record, w.steps[0]
@@ -104,7 +119,7 @@ func (w work) carryOut(s *session) error {
 		return err
 	}
 	if step.Op == OpRemove {
-		return s.tree.Remove(r.Path)
+		return s.remove(r.Path)
 	}
 	if _, err := s.tree.MkdirAll(filepath.Dir(r.Path), cmp.Or(step.DirMode, newDirMode)); err != nil {
 		return err

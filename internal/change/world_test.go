@@ -90,13 +90,17 @@ func put(t *testing.T, root, path, data string, mode fs.FileMode) {
 	}
 }
 
-// picture says what is beneath a folder: kind, mode, owner and bytes of all.
+// picture says what is beneath a folder: kind, mode, owner and bytes of all but
+// what belongs to running processes.
 type picture map[string]string
 
 func look(t *testing.T, root string) picture {
 	t.Helper()
 	p := picture{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if path == filepath.Join(root, "run") { // what runs goes on
+			return filepath.SkipDir
+		}
 		if err != nil || path == root {
 			return err
 		}
@@ -127,6 +131,9 @@ func stamps(t *testing.T, root string) map[string]time.Time {
 	t.Helper()
 	at := map[string]time.Time{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if path == filepath.Join(root, "run") {
+			return filepath.SkipDir
+		}
 		if err != nil {
 			return err
 		}
@@ -142,11 +149,11 @@ func stamps(t *testing.T, root string) map[string]time.Time {
 	return at
 }
 
-// machine is the picture without the journal, and without what runs.
+// machine is the picture without the journal.
 func (p picture) machine() picture {
 	m := maps.Clone(p)
 	maps.DeleteFunc(m, func(path, _ string) bool {
-		return path == journalAt || strings.HasPrefix(path, journalAt+"/") || path == "/run" || strings.HasPrefix(path, "/run/")
+		return path == journalAt || strings.HasPrefix(path, journalAt+"/")
 	})
 	return m
 }
@@ -178,7 +185,7 @@ func open(t *testing.T, root string) (*atomicfile.Tree, *change.Journal) {
 			t.Error(err)
 		}
 	})
-	return tree, change.OpenJournal(tree, journalAt, change.Options{})
+	return tree, change.OpenJournal(tree, journalAt, options(root))
 }
 
 func apply(t *testing.T, j *change.Journal, host string, p change.Plan) {

@@ -31,6 +31,7 @@ func files(content map[string]string) fstest.MapFS {
 // running is one process, as files of /proc.
 type running struct {
 	pid, parent, uid int
+	borrowed         int    // how far the one who started it is from uid, of whose rights it has
 	exe, mnt, cgroup string // "": may not be read
 	nested           bool
 	args             []string
@@ -39,7 +40,7 @@ type running struct {
 func (r running) files() map[string]string {
 	dir := "/proc/" + strconv.Itoa(r.pid)
 	comm := r.args[0][strings.LastIndexByte(r.args[0], '/')+1:]
-	status := "Name:\t" + comm + "\nUid:\t1\t" + strconv.Itoa(r.uid) + "\t0\t0\nNSpid:\t" + strconv.Itoa(r.pid)
+	status := "Name:\t" + comm + "\nUid:\t" + strconv.Itoa(r.uid+r.borrowed) + "\t" + strconv.Itoa(r.uid) + "\t0\t0\nNSpid:\t" + strconv.Itoa(r.pid)
 	if r.nested {
 		status += "\t1"
 	}

@@ -125,9 +125,9 @@ func (m Machine) readProcess(p *process) {
 	for line := range strings.Lines(string(status)) {
 		key, rest, _ := strings.Cut(line, ":")
 		switch f := strings.Fields(rest); {
-		case key == "Uid" && len(f) > 1:
+		case key == "Uid" && len(f) > 1 && f[0] == f[1]: // one who borrows rights is nobody's
 			if uid, err := strconv.Atoi(f[1]); err == nil {
-				p.UID = uid // the effective one
+				p.UID = uid
 			}
 		case key == "NSpid":
 			p.nested = len(f) > 1
@@ -220,8 +220,11 @@ func (m Machine) userID(o Options) int {
 	if o.Euid > 0 {
 		return o.Euid
 	}
+	if !o.Sudo || o.Home == "" {
+		return -1 // whoever chose HOME does not choose whose programs root believes
+	}
 	data, err := m.ReadFile("/etc/passwd", 4<<20)
-	if err != nil || o.Home == "" {
+	if err != nil {
 		return -1
 	}
 	for line := range strings.Lines(string(data)) {

@@ -26,6 +26,7 @@ func TestRunningEngineIsTheOneOfThisMachine(t *testing.T) {
 		"links may not be read":  {[]running{with(dockerd(7), func(r *running) { r.exe, r.mnt = "", "" })}, nil, "", 7},
 		"something else":         {[]running{with(dockerd(7), func(r *running) { r.exe = "/usr/bin/sleep" })}, nil, "", 0},
 		"another user's":         {[]running{with(dockerd(7), func(r *running) { r.uid = 1001 })}, nil, "", 0},
+		"with borrowed rights":   {[]running{with(dockerd(7), func(r *running) { r.exe, r.borrowed = "", 1001 })}, nil, "", 0},
 		"in a container":         {[]running{with(dockerd(7), func(r *running) { r.mnt = "mnt:[2]" })}, nil, "", 0},
 		"in a container, unseen": {[]running{with(dockerd(7), func(r *running) { r.mnt, r.exe, r.nested = "", "", true })}, nil, "", 0},
 		"the usual one of two": {
@@ -103,7 +104,7 @@ func TestRootlessEngineIsTheUsersOwn(t *testing.T) {
 	passwd := map[string]string{"/etc/passwd": "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n"}
 	for name, o := range map[string]machine.Options{
 		"the user": {Euid: 1000, FS: live(nil, kit, own)},
-		"by sudo":  {Euid: 0, FS: live(passwd, kit, own)},
+		"by sudo":  {Euid: 0, Sudo: true, FS: live(passwd, kit, own)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -179,6 +180,19 @@ func TestSnapAndDesktopSayWhereTheyRead(t *testing.T) {
 		d := machine.Look(machine.Options{GOOS: goos, Home: at.home, FS: tree(at.sign)}).Docker
 		if len(d.Variants) != 1 || d.Variants[0].ConfigFile != at.config || !d.Variants[0].User || d.Variants[0].Restart == "" {
 			t.Errorf("%s: got %+v", goos, d.Variants)
+		}
+	}
+}
+
+// Whoever chose root's HOME does not choose whose programs root believes.
+func TestRootHasNoUsersEngineButUnderSudo(t *testing.T) {
+	t.Parallel()
+	mine := running{pid: 7, parent: 1, uid: 1000, exe: "/home/ann/dockerd", mnt: "mnt:[1]", args: []string{"dockerd", "--config-file=/etc/victim.json"}}
+	passwd := map[string]string{"/etc/passwd": "ann:x:1000:1000::/home/ann:/bin/sh\n"}
+	for _, sudo := range []bool{false, true} {
+		d := machine.Look(machine.Options{GOOS: "linux", Home: "/home/ann", Euid: 0, Sudo: sudo, FS: live(passwd, mine)}).Docker
+		if found := len(d.Variants) > 0; found != sudo {
+			t.Errorf("sudo %v: the engine of the user is found: %v", sudo, found)
 		}
 	}
 }

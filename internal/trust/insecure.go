@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"path"
 	"slices"
 	"strings"
 
@@ -192,11 +191,12 @@ func (p *planner) validate(e engine) []string {
 	if p.m.Root != "" || e.kind == machine.Snap || e.kind == machine.Desktop || p.m.GOOS != "linux" {
 		return nil
 	}
-	programs := []string{"/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/local/bin/dockerd"}
+	// Only root can have put them there: another path is not run.
+	programs := []string{"/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/local/bin/dockerd", "/usr/bin/dockerd-current"}
 	var flags []string
 	if d := e.daemon.Process; d != nil {
 		flags = withoutConfig(d.Args)
-		if slices.Contains(dockerds(), path.Base(d.Exe)) && path.IsAbs(d.Exe) {
+		if slices.Contains(programs, d.Exe) {
 			return slices.Concat([]string{d.Exe, "--validate"}, flags, []string{"--config-file", "{}"})
 		}
 	}

@@ -1,0 +1,196 @@
+//go:build unix
+
+package atomicfile_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vicr-cli/vicr/internal/atomicfile"
+)
+
+func TestLinkIsFollowedOnlyWhereNobodyElseCouldChangeIt(t *testing.T) {
+	t.Parallel()
+	type place struct{ dir, link, target string }
+	for name, tt := range map[string]struct {
+		root  bool // only root can make it so
+		spoil func(p place) error
+		ok    bool
+	}{
+		"ours":     {spoil: func(place) error { return nil }, ok: true},
+		"relative": {spoil: func(p place) error { return relink(p.link, "opt/f") }, ok: true},
+		"dots":     {spoil: func(p place) error { return relink(p.link, "opt/../opt/./f") }, ok: true},
+		"two links": {spoil: func(p place) error {
+			return errors.Join(os.Symlink("opt", filepath.Join(p.dir, "more")), relink(p.link, "more/f"))
+		}, ok: true},
+		"dangling":              {spoil: func(p place) error { return os.Remove(p.target) }},
+		"into no folder":        {spoil: func(p place) error { return relink(p.link, "no/f") }},
+		"loop":                  {spoil: func(p place) error { return relink(p.link, "link") }},
+		"to a folder":           {spoil: func(p place) error { return relink(p.link, "opt") }},
+		"folder for the group":  {spoil: func(p place) error { return os.Chmod(filepath.Dir(p.target), 0o775) }},
+		"folder for all":        {spoil: func(p place) error { return os.Chmod(filepath.Dir(p.target), 0o757) }},
+		"its folder for all":    {spoil: func(p place) error { return os.Chmod(p.dir, 0o777) }},
+		"link of another":       {root: true, spoil: func(p place) error { return os.Lchown(p.link, 1234, 0) }},
+		"folder of another":     {root: true, spoil: func(p place) error { return os.Chown(filepath.Dir(p.target), 1234, 0) }},
+		"its folder of another": {root: true, spoil: func(p place) error { return os.Chown(p.dir, 1234, 0) }},
+		"file of another":       {root: true, spoil: func(p place) error { return os.Chown(p.target, 1234, 0) }, ok: true},
+		"file of another in a folder for all": {root: true, spoil: func(p place) error {
+			return errors.Join(os.Chmod(filepath.Dir(p.target), os.ModeSticky|0o777), os.Chown(p.target, 1234, 0))
+		}},
+		"sticky folder": {spoil: func(p place) error { return os.Chmod(filepath.Dir(p.target), os.ModeSticky|0o777) }, ok: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if tt.root && os.Geteuid() != 0 {
+				t.Skip("only root can give files away")
+			}
+			dir := t.TempDir()
+			p := place{dir, filepath.Join(dir, "link"), filepath.Join(dir, "opt", "f")}
+			if err := os.Mkdir(filepath.Dir(p.target), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			write(t, p.target, "x")
+			if err := errors.Join(os.Symlink(p.target, p.link), tt.spoil(p)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := atomicfile.Machine().Follow(p.link)
+			var refused *atomicfile.LinkError
+			switch {
+			case tt.ok && (err != nil || got != p.target):
+				t.Errorf("%q, %v", got, err)
+			case !tt.ok && (!errors.As(err, &refused) || refused.Path != p.link):
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+}
+
+func relink(path, to string) error { return errors.Join(os.Remove(path), os.Symlink(to, path)) }
+
+func TestWhatIsNoLinkIsWhereItIs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"f", "none", "no/folder"} {
+		path := filepath.Join(dir, name)
+		if name == "f" {
+			write(t, path, "x")
+		}
+		if got, err := atomicfile.Machine().Follow(path); err != nil || got != path {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	tree, err := atomicfile.Beneath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close() //nolint:errcheck // only a handle on a folder
+	if err := os.Symlink("f", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tree.Follow("/link"); !errors.As(err, new(*atomicfile.LinkError)) {
+		t.Errorf("beneath: %v", err)
+	}
+}
+
+func TestRootWritesNotWhereOthersCould(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("it is for root")
+	}
+	for name, tt := range map[string]struct {
+		spoil func(dir string) error
+		ok    bool
+	}{
+		"root's":    {func(string) error { return nil }, true},
+		"sticky":    {func(dir string) error { return os.Chmod(dir, os.ModeSticky|0o777) }, true},
+		"group's":   {func(dir string) error { return os.Chmod(dir, 0o775) }, false},
+		"all's":     {func(dir string) error { return os.Chmod(dir, 0o757) }, false},
+		"another's": {func(dir string) error { return os.Chown(dir, 1234, 0) }, false},
+		"above":     {func(dir string) error { return os.Chmod(filepath.Dir(dir), 0o777) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "above", "dir")
+			if err := errors.Join(os.MkdirAll(dir, 0o755), tt.spoil(dir)); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{"f", "new/folder/f"} {
+				err := atomicfile.Machine().CheckParents(filepath.Join(dir, path))
+				var refused *atomicfile.ParentError
+				if tt.ok && err != nil || !tt.ok && (!errors.As(err, &refused) || !strings.HasPrefix(dir, refused.Folder)) {
+					t.Errorf("%s: %v", path, err)
+				}
+			}
+			tree, err := atomicfile.Beneath(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(tree.CheckParents("/f"), tree.Close()); err != nil {
+				t.Errorf("beneath: %v", err)
+			}
+		})
+	}
+}
+
+func TestReadySaysTheLastWord(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, changed := filepath.Join(dir, "f"), errors.New("changed")
+	write(t, path, "old")
+	err := atomicfile.Machine().Replace(path, []byte("new"), atomicfile.Replacement{Ready: func() error {
+		wantFile(t, path, "old")
+		left, err := atomicfile.Machine().Leftovers(dir)
+		if err != nil || len(left) != 1 {
+			t.Errorf("asked before the new bytes are there: %q, %v", left, err)
+		}
+		write(t, path, "an editor's")
+		return changed
+	}})
+	if !errors.Is(err, changed) {
+		t.Errorf("%v", err)
+	}
+	wantFile(t, path, "an editor's")
+	wantNames(t, dir, "f")
+}
+
+func TestLinksCountsNames(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "x")
+	for want := range uint64(3) {
+		if want > 0 {
+			if err := os.Link(path, path+strconv.FormatUint(want, 10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		info, err := os.Stat(path)
+		if err != nil || atomicfile.Links(info) != want+1 {
+			t.Errorf("%d, %v", atomicfile.Links(info), err)
+		}
+	}
+}
+
+func TestLockedErrorNamesTheHolder(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	write(t, path, "what a killed process with a long number left: 123456")
+	held, err := atomicfile.Lock(t.Context(), path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Unlock() //nolint:errcheck // of no interest here
+	var locked *atomicfile.LockedError
+	_, err = atomicfile.Lock(t.Context(), path, time.Millisecond)
+	if !errors.As(err, &locked) || locked.PID != os.Getpid() || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Errorf("%v", err)
+	}
+	write(t, path, "nonsense")
+	if _, err = atomicfile.Lock(t.Context(), path, 0); !errors.As(err, &locked) || locked.PID != 0 {
+		t.Errorf("%v", err)
+	}
+}
