@@ -185,3 +185,17 @@ func TestRealAttributesAndAccessListsStay(t *testing.T) {
 	}
 	wantPicture(t, "after", look(t, dir), machine)
 }
+
+// Attributes that somebody sets between the look and the write are a change.
+func TestRealAttributeSetMeanwhileIsAChange(t *testing.T) {
+	t.Parallel()
+	dir, good, _, j := twoFiles(t)
+	plan := planAt(good)
+	plan[0].Check = []string{"/usr/bin/setfattr", "-n", "user.note", "-v", "x", good}
+	if err := j.Apply(t.Context(), subject(hostA), plan, nil); !is[*change.ChangedError](err) {
+		t.Errorf("%v", err)
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, "good.json")); err != nil || string(data) != "{}" {
+		t.Errorf("%q, %v", data, err)
+	}
+}

@@ -189,3 +189,40 @@ func TestJournalOfAnOlderVicrIsFinished(t *testing.T) {
 		t.Errorf("%s", after)
 	}
 }
+
+// An editor that saves while the new bytes are being written wins, too.
+func TestFileThatIsChangedWhileTheNewOneIsWrittenIsLeft(t *testing.T) {
+	t.Parallel()
+	const tries = 200
+	for range tries {
+		dir, _, j := ownTree(t)
+		put(t, dir, "/f", "old", 0o644)
+		path, done, edited := filepath.Join(dir, "f"), make(chan struct{}), make(chan error)
+		go func() { // saves as soon as the temporary file is there
+			for {
+				select {
+				case <-done:
+					edited <- nil
+					return
+				default:
+				}
+				if left, _ := filepath.Glob(filepath.Join(dir, ".vicr-*.tmp")); len(left) > 0 {
+					edited <- os.WriteFile(path, []byte("an editor's"), 0o644)
+					return
+				}
+			}
+		}()
+		err := j.Apply(t.Context(), subject(hostA), change.Plan{writeStep(path, strings.Repeat("x", 4<<20), 0)}, nil)
+		close(done)
+		if werr := <-edited; werr != nil {
+			t.Fatal(werr)
+		}
+		if is[*change.ChangedError](err) {
+			if data, err := os.ReadFile(path); err != nil || string(data) != "an editor's" {
+				t.Errorf("%d bytes, %v", len(data), err)
+			}
+			return
+		}
+	}
+	t.Errorf("it was never noticed in %d tries", tries)
+}

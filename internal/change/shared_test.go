@@ -238,3 +238,31 @@ func TestSeveralEditsOfOneFileAreOneChange(t *testing.T) {
 	undo(t, j, hostA, false)
 	wantPicture(t, "after", look(t, root), before)
 }
+
+// They put a file of their own there, without our edit, and we make it again:
+// what they wrote is not what was there at first.
+func TestEditThatIsMadeAgainInAnotherFileLeavesThatFile(t *testing.T) {
+	t.Parallel()
+	root := world(t)
+	_, j := open(t, root)
+	apply(t, j, hostA, change.Plan{editStep(hostA)})
+	put(t, root, daemonJSON, `{"theirs": true}`, 0o640)
+	apply(t, j, hostA, change.Plan{editStep(hostA)})
+	undo(t, j, hostA, false)
+	if data, err := os.ReadFile(filepath.Join(root, daemonJSON)); err != nil || string(data) != `{"theirs": true}` {
+		t.Errorf("%s, %v", data, err)
+	}
+}
+
+// Trusting and untrusting leaves nothing behind, however often.
+func TestManyChangesLeaveNothing(t *testing.T) {
+	t.Parallel()
+	root := world(t)
+	_, j := open(t, root)
+	before := look(t, root)
+	for range 200 {
+		apply(t, j, hostA, change.Plan{writeStep(certAt(hostA), "x", 0o644), editStep(hostA)})
+		undo(t, j, hostA, false)
+	}
+	wantPicture(t, "after all", look(t, root), before)
+}

@@ -102,7 +102,8 @@ func (p Prover) ask(ctx context.Context, h Half, t trust.Tool) ([]proof.Fact, er
 	case trust.ToolContainerd:
 		return proof.Containerd(ctx, m, host)
 	case trust.ToolSystem:
-		return nil, proof.System(ctx, m, p.Request.Anchor.Cert)
+		err := proof.System(ctx, m, p.Request.Anchor.Cert)
+		return []proof.Fact{{Host: host.String(), Proven: err == nil && m.System.Bundle != "", Why: "its store cannot be read here"}}, err
 	}
 	return []proof.Fact{{Host: p.name(), Why: "its files are in place, and it cannot be asked"}}, nil
 }

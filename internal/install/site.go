@@ -94,6 +94,7 @@ func (s *Site) Plan(ctx context.Context, r trust.Request, subject string) (trust
 	r.Tools = append(slices.Clone(planned.Tools), r.Tools...)
 	more, err := trust.Plan(s.Machine, r)
 	more.Skipped, more.NotFound, more.Pastes = planned.Skipped, planned.NotFound, planned.Pastes
+	more.NotFound = slices.DeleteFunc(slices.Clone(more.NotFound), func(t trust.Tool) bool { return slices.Contains(more.Tools, t) })
 	more.Skipped = slices.DeleteFunc(slices.Clone(more.Skipped), func(k trust.Skip) bool { return slices.Contains(more.Tools, k.Tool) })
 	return more, err
 }
