@@ -326,7 +326,12 @@ func newestBySignal(t *testing.T, b *bench) {
 // Its --validate finds what is wrong, so that nothing is written.
 func newestJudges(t *testing.T, b *bench) {
 	t.Helper()
-	b.StartDockerd(t, testkit.NewestDockerd(t))
+	newest := testkit.NewestDockerd(t)
+	// Only a dockerd that lies where the system's programs do is asked to judge.
+	if r := b.Run(t, "", "mount", "--bind", newest.Program, "/usr/sbin/dockerd"); r.Code != 0 {
+		t.Fatal("the newest dockerd cannot be put in its place")
+	}
+	b.StartDockerd(t, newest)
 	b.put(t, daemonJSON, "{\n  \"no-such-key\": 1\n}\n")
 	before := b.machineState(t)
 	inode := b.inode(t, daemonJSON)

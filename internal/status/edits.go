@@ -8,8 +8,15 @@ import (
 )
 
 // editsHold says whether a record is of edits rather than of a whole file, and
-// if one of them is not there, why. Others may edit the rest of such a file.
+// if what they were for is not there, why. Others may edit the rest of such a
+// file. Of edits of the same thing, as when a registry was insecure first and
+// got a CA later, the last one holds: any that does will do.
 func editsHold(rec change.Record, data []byte) (edited bool, why string) {
+	type thing struct {
+		format     edit.Format
+		key, value string
+	}
+	holds := map[thing]bool{}
 	for _, e := range rec.Edits {
 		has, err := e.Has(data)
 		var syntax *edit.SyntaxError
@@ -18,7 +25,12 @@ func editsHold(rec change.Record, data []byte) (edited bool, why string) {
 			return true, "it can no longer be read: " + syntax.Error()
 		case err != nil:
 			return true, "it can no longer be read"
-		case !has:
+		}
+		t := thing{e.Format, e.Key, e.Value}
+		holds[t] = holds[t] || has
+	}
+	for _, has := range holds {
+		if !has {
 			return true, "what vicr put there was taken out"
 		}
 	}
