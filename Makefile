@@ -18,7 +18,7 @@ test: ## needs nothing but Go
 
 e2e: ## real engines and registries; needs root, e2e-tools and what it names; FULL=1 the whole matrix
 	@! grep -n 't\.Skip' cmd/e2e*_test.go internal/*/e2e*_test.go internal/testkit/rig*.go
-	go test -tags e2e -count=1 -timeout 15m -run '^TestReal' ./internal/testkit ./internal/engine ./internal/proof ./cmd
+	go test -tags e2e -count=1 -timeout 15m -run '^TestReal' ./internal/testkit ./internal/change ./internal/engine ./internal/proof ./cmd
 
 e2e-tools: ## the engines for e2e that Debian lacks, into a cache; FULL=1 one more
 	@sh testdata/e2e-tools.sh

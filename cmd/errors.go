@@ -216,7 +216,8 @@ var rules = []rule{
 	{code: codeFailed, when: "a configuration file cannot be edited without changing what somebody else wrote", match: is[*edit.SyntaxError], try: "mend the line that is named, or make the change by hand"},
 	{code: codeFailed, when: "a program that makes a change count failed", match: either[*change.ProgramError, *change.ReloadError], try: "run the program that is named by hand to see what it says"},
 	{code: codeFailed, when: "no permission", match: wraps(syscall.EACCES), try: "look at what is named with ls -la; sudo vicr does it where the file is the machine's"},
-	{code: codeFailed, when: "the disk is full", match: wraps(syscall.ENOSPC), try: "make room, then run this again: what was fetched is kept"},
+	{code: codeFailed, when: "the file system is mounted read-only", match: wraps(syscall.EROFS), try: "mount shows how; remount it with mount -o remount,rw, or change the image that it comes from"},
+	{code: codeFailed, when: "the disk, or what you may use of it, is full", match: diskFull, try: "make room, then run this again: what was fetched is kept"},
 	{code: codeFailed, when: "anything else", match: func(error) bool { return true }, try: "-D shows each request; vicr help COMMAND shows the flags"},
 }
 
@@ -228,6 +229,10 @@ func is[T error](err error) bool {
 func either[A, B error](err error) bool { return is[A](err) || is[B](err) }
 
 func any3[A, B, C error](err error) bool { return either[A, B](err) || is[C](err) }
+
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
 
 func tokenFault(err error) bool {
 	var p *proof.Error
