@@ -63,11 +63,11 @@ func (a *app) clientPair(o trustOptions) (*pki.Pair, error) {
 	if o.clientCert == "" {
 		return nil, nil
 	}
-	cert, err := readSmall("--client-cert", o.clientCert)
+	cert, err := a.readSmall("--client-cert", o.clientCert)
 	if err != nil {
 		return nil, err
 	}
-	key, err := readSmall("--client-key", o.clientKey)
+	key, err := a.readSmall("--client-key", o.clientKey)
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"syscall"
 
 	"github.com/fatih/color"
@@ -289,26 +287,6 @@ func exitCode(err error) int {
 	return ruleFor(err).code
 }
 
-func unreachable(err error) string {
-	var dns *net.DNSError
-	var timeout net.Error
-	switch {
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return "there is no host of this name"
-	case errors.As(err, &dns):
-		return "the name cannot be looked up: no name server answers"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens at this address and port"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "there is no way to this address"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was cut"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "nothing answers at this address"
-	}
-	return ""
-}
-
 // fail prints an error and what to type next.
 func (a *app) fail(err error) {
 	if is[*delegatedError](err) {
@@ -325,7 +303,7 @@ func (a *app) fail(err error) {
 func words(err error) string {
 	var w *wire.Error
 	if errors.As(err, &w) && w.Kind == wire.Unreachable {
-		if why := unreachable(w.Err); why != "" {
+		if why := wire.Words(w.Err); why != "" {
 			return w.Host + ": " + why
 		}
 	}

@@ -145,15 +145,19 @@ func (a *app) withClientCert(m machine.Machine, h ref.Host, c wire.Config) (wire
 	return c, nil
 }
 
-// readSmall reads a file that the user named for a flag.
-func readSmall(flag, name string) ([]byte, error) {
-	const limit = 1 << 20   // bytes
-	f, err := os.Open(name) //nolint:gosec // the user names the file
-	if err != nil {
-		return nil, usagef("%s: %s", flag, plainPath(err))
+// readSmall reads a file that the user named for a flag, or standard input for "-".
+func (a *app) readSmall(flag, name string) ([]byte, error) {
+	const limit = 1 << 20 // bytes; a bundle of all public CAs has a quarter of that
+	r := a.env.Stdin
+	if name != "-" {
+		f, err := os.Open(name) //nolint:gosec // the user names the file
+		if err != nil {
+			return nil, usagef("%s: %s", flag, plainPath(err))
+		}
+		defer f.Close() //nolint:errcheck // only read
+		r = f
 	}
-	defer f.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, usagef("%s: %s", flag, plainPath(err))
 	}
@@ -165,22 +169,9 @@ func readSmall(flag, name string) ([]byte, error) {
 
 // readBundle reads certificates from a file, or from standard input for "-".
 func (a *app) readBundle(name string) ([]*x509.Certificate, error) {
-	const limit = 1 << 20 // bytes; a bundle of all public CAs has a quarter of that
-	r := a.env.Stdin
-	if name != "-" {
-		f, err := os.Open(name) //nolint:gosec // the user names the file
-		if err != nil {
-			return nil, usagef("--ca-file: %s", plainPath(err))
-		}
-		defer f.Close() //nolint:errcheck // only read
-		r = f
-	}
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	data, err := a.readSmall("--ca-file", name)
 	if err != nil {
-		return nil, usagef("--ca-file: %s", plainPath(err))
-	}
-	if len(data) > limit {
-		return nil, usagef("--ca-file: %s is larger than 1 MiB", name)
+		return nil, err
 	}
 	certs, err := pki.ParseBundle(data)
 	if err != nil {

@@ -111,9 +111,14 @@ func restarts(t install.Todo) []string {
 }
 
 func (a *app) showPlan(p trust.Planned, t install.Todo) {
-	for _, n := range p.Notes {
-		defer a.warn("%s", n.String())
-	}
+	defer func() {
+		for _, n := range p.Notes {
+			a.warn("%s", n)
+		}
+		for _, r := range t.Remarks {
+			a.warn("%s", r)
+		}
+	}()
 	if a.flags.quiet {
 		return
 	}

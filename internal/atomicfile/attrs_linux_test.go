@@ -28,7 +28,7 @@ func setAttr(t *testing.T, path, name string, value []byte) {
 	t.Helper()
 	err := unix.Setxattr(path, name, value, 0)
 	if errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.EPERM) {
-		t.Skipf("%s: %v", name, err)
+		t.Skipf("the file system of the test folder does not keep %s: %v", name, err)
 	}
 	if err != nil {
 		t.Fatal(err)

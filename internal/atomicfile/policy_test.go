@@ -100,7 +100,7 @@ func TestWhatIsNoLinkIsWhereItIs(t *testing.T) {
 func TestRootWritesNotWhereOthersCould(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Skip("it is for root")
+		t.Skip("the rule binds root alone")
 	}
 	for name, tt := range map[string]struct {
 		spoil func(dir string) error

@@ -180,7 +180,7 @@ func TestProcessThatIsNotThereIsNoError(t *testing.T) {
 			t.Helper()
 			put(t, root, pidAt, "1\n2", 0o644)
 			if _, err := os.Stat("/bin/sleep"); err != nil {
-				t.Skip("no sleep")
+				t.Skip("the process to be mistaken is a sleep, and there is none")
 			}
 			put(t, root, pidAt, startSleep(t)+"\n", 0o644)
 		},

@@ -87,7 +87,7 @@ func TestNothingIsWrittenWhenOneFileCannotBe(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := tt.spoil(dir, bad); errors.Is(err, errSkip) {
-				t.Skip("only root")
+				t.Skip("only root can spoil it like this")
 			} else if err != nil {
 				t.Fatal(err)
 			}

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
 
@@ -71,19 +69,12 @@ func word(s string) string {
 func why(err error, limit time.Duration) string {
 	var dns *net.DNSError
 	var timeout net.Error
-	switch {
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return "there is no host of this name"
-	case errors.As(err, &dns):
-		return "the name cannot be looked up: no name server answers"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens at this address and port"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "there is no way to this address"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was cut"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	late := errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+	if late && !errors.As(err, &dns) {
 		return fmt.Sprintf("no answer within %s", limit)
+	}
+	if words := wire.Words(err); words != "" {
+		return words
 	}
 	return err.Error()
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -240,33 +239,4 @@ func TestLintDaemonJSON(t *testing.T) {
 	}
 	_, err = edit.LintDaemonJSON([]byte("{\n// hunter2\n}"))
 	onlySyntax(t, err, secret)
-}
-
-func TestDiff(t *testing.T) {
-	t.Parallel()
-	long := strings.Repeat("p", 300)
-	for _, c := range []struct {
-		before, after string
-		want          []string
-	}{
-		{"", "", nil},
-		{"a\n", "a\r\n", nil},
-		{"", "a\nb\n", []string{"+a", "+b"}},
-		{"a\nb\nc", "a\nc\n", []string{"-b"}},
-		{"a\n1\nb\n2\nc\n", "a\n3\nb\nc\n4\n", []string{"-1", "+3", "-2", "+4"}},
-		{"\x1b[2J\xff\n", "", []string{`-\x1b[2J\xff`}},
-		{long + "A" + long, long + "BB" + long, []string{"-..." + long[:30] + "A" + long[:30] + "...", "+..." + long[:30] + "BB" + long[:30] + "..."}},
-	} {
-		if got := edit.Diff([]byte(c.before), []byte(c.after)); !slices.Equal(got, c.want) {
-			t.Errorf("%q -> %q: %q", c.before, c.after, got)
-		}
-	}
-	var many strings.Builder
-	for i := range 5000 {
-		fmt.Fprintln(&many, i)
-	}
-	got := edit.Diff([]byte(many.String()), []byte(strings.ReplaceAll(many.String(), "\n", "x\n")))
-	if len(got) != 40 || got[39] != "(9961 more lines)" {
-		t.Errorf("%d lines, the last %q", len(got), got[len(got)-1])
-	}
 }

@@ -36,10 +36,6 @@ type tomlLine struct {
 	valueFrom, valTo int // the value, when it is a string
 }
 
-func tomlWrong(data []byte, offset int, why string) error {
-	return &SyntaxError{TOML, lineAt(data, offset), why}
-}
-
 func parseTOML(data []byte) (tomlDoc, error) {
 	d := tomlDoc{data: data, tree: map[string]any{}}
 	if line := tooDeep(data); line > 0 {

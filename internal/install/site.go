@@ -133,6 +133,7 @@ func (e *TreeError) Unwrap() error { return e.Err }
 type Todo struct {
 	Plans    map[Half]change.Plan
 	Lines    []string // what changes, as people read it
+	Remarks  []string // what is odd about the files that change
 	replaces []string // the files and the fingerprints of what is replaced
 }
 
@@ -155,6 +156,7 @@ func (s *Site) Todo(p trust.Planned) (Todo, error) {
 		}
 		t.Plans[h] = pending
 		t.Lines = append(t.Lines, shown...)
+		t.Remarks = append(t.Remarks, pending.Remarks(s.trees[h])...)
 	}
 	for _, r := range p.Replaces {
 		t.replaces = append(t.replaces, r.Path)

@@ -62,11 +62,6 @@ func nobody(name string) []Fact {
 	return []Fact{{Host: name, Why: "no Docker engine answers here now"}}
 }
 
-// Engine is [Docker] for the engine of m that runs as root.
-func Engine(ctx context.Context, m machine.Machine, h ref.Host) ([]Fact, error) {
-	return Docker(ctx, Target{Socket: m.Docker.Socket}, h)
-}
-
 // Docker asks an engine for every spelling of h. The error is an [*Error] when
 // it refuses one; an engine that does not answer is no error, but proves nothing.
 func Docker(ctx context.Context, t Target, h ref.Host) ([]Fact, error) {

@@ -45,7 +45,7 @@ func TestEngineIsAskedForEverySpelling(t *testing.T) {
 	t.Parallel()
 	var asked []string
 	m := machine.Machine{Docker: machine.Docker{Socket: testkit.EngineSaying(t, "no basic auth credentials", func(image string) { asked = append(asked, image) })}}
-	facts, err := proof.Engine(t.Context(), m, host(t, "registry.example"))
+	facts, err := proof.Docker(t.Context(), proof.Target{Socket: m.Docker.Socket}, host(t, "registry.example"))
 	if err != nil || len(facts) != 2 || !facts[0].Proven || !facts[1].Proven {
 		t.Fatalf("%+v, %v", facts, err)
 	}
@@ -63,7 +63,7 @@ func TestEngineThatRefusesIsAnErrorAndOneThatCannotSayIsNot(t *testing.T) {
 		"the moon is full":                              false,
 	} {
 		m := machine.Machine{Docker: machine.Docker{Socket: testkit.EngineSaying(t, message, nil)}}
-		facts, err := proof.Engine(t.Context(), m, host(t, "registry.example:5000"))
+		facts, err := proof.Docker(t.Context(), proof.Target{Socket: m.Docker.Socket}, host(t, "registry.example:5000"))
 		if e := (*proof.Error)(nil); errors.As(err, &e) != refuses {
 			t.Errorf("%q: %v", message, err)
 		}
@@ -77,7 +77,7 @@ func TestNoEngineProvesNothingAndIsNoError(t *testing.T) {
 	t.Parallel()
 	for _, socket := range []string{"", filepath.Join(t.TempDir(), "none.sock")} {
 		m := machine.Machine{Docker: machine.Docker{Socket: socket}}
-		facts, err := proof.Engine(t.Context(), m, host(t, "registry.example"))
+		facts, err := proof.Docker(t.Context(), proof.Target{Socket: m.Docker.Socket}, host(t, "registry.example"))
 		if err != nil || len(facts) != 1 || facts[0].Proven {
 			t.Errorf("socket %q: %+v, %v", socket, facts, err)
 		}
