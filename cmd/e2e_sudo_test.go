@@ -51,6 +51,25 @@ func TestRealSudoHostileEnvironment(t *testing.T) {
 	}
 }
 
+// The registry's own CA among the roots that the caller names would make the
+// registry publicly trusted, and root would install nothing.
+func TestRealSudoTheCallerDoesNotChooseTheSystemsRoots(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice := w.addUser(t)
+	ca := w.write(t, "roots.pem", w.ca.PEM())
+	for _, caller := range []string{"", "SUDO_UID=" + alice.uid} {
+		argv := []string{"env", "SSL_CERT_FILE=" + ca, w.vicr, "trust", "--dry-run", registryHost, "--accept-new"}
+		if caller != "" {
+			argv = append([]string{"env", caller}, argv...)
+		}
+		r := w.must(t, argv...)
+		if public := strings.Contains(r.Stdout, "publicly trusted"); public != (caller == "") {
+			t.Errorf("%q: publicly trusted: %v", caller, public)
+		}
+	}
+}
+
 func TestRealSudoThatTheSystemDoesNotBearOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
