@@ -188,7 +188,7 @@ func (r untrustResult) text(w io.Writer) error {
 	if len(r.Changes) == 0 {
 		return line("%s: nothing was recorded, nothing to change", r.Host)(w)
 	}
-	return line("%s: no longer trusted, as before", r.Host)(w)
+	return line("%s: as it was before vicr trust", r.Host)(w)
 }
 
 // leavesToRoot says whether the machine's folders, which this user cannot
