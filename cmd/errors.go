@@ -203,6 +203,10 @@ var rules = []rule{
 	{code: codeFailed, when: "status found files, processes or a CA that are not as they should be", match: is[*driftError], try: "type what is said beside each", hints: driftHints},
 	{code: codeFailed, when: "another vicr or docker holds a lock", match: is[*atomicfile.LockedError], try: "wait for it to end, then run this again"},
 	{code: codeRefused, when: "a journal or a store could have been written by somebody else", match: either[*change.UnsafeError, *store.UnsafeError], try: "look at what is named with ls -la; remove it if it is not yours"},
+	{
+		code: codeRefused, when: "a journal names something that vicr does not change on this machine as it is now", match: is[*change.DoubtError],
+		hints: doubtHints,
+	},
 	{code: codeRefused, when: "a link below --root leads out of it", match: is[*install.TreeError], try: "make the link relative to the tree, or name the tree that it leads to"},
 	{code: codeFailed, when: "a folder is no OCI layout", match: is[*store.LayoutError], try: "name a folder that holds one, or one that is not there yet"},
 	{code: codeFailed, when: "a credential helper failed", match: is[*auth.HelperError], try: "credsStore and credHelpers in docker's config.json name the helper; run docker-credential-NAME list to see what it says"},

@@ -64,6 +64,7 @@ func TestExitCodes(t *testing.T) {
 		{&wire.Error{Kind: wire.Policy, Err: &wire.PolicyError{}}, 8},
 		{&pki.BundleError{Err: pki.ErrPrivateKey}, 8},
 		{&change.UnsafeError{}, 8},
+		{&change.DoubtError{}, 8},
 		{&change.RolledBackError{Err: &proof.Error{}}, 9},
 		{&change.RollbackError{Err: bad}, 10},
 		{&partlyError{failed: 1, of: 2}, 11},

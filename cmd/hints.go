@@ -156,3 +156,14 @@ func engineHints(err error, _ string) []string {
 	}
 	return []string{"start the engine, or check DOCKER_HOST", aside}
 }
+
+// doubtHints: the machine may be set up otherwise than it was; a plan of today
+// would leave that file alone.
+func doubtHints(err error, _ string) []string {
+	var d *change.DoubtError
+	errors.As(err, &d)
+	return []string{
+		"if a tool read that when vicr changed it, by another DOCKER_CONFIG or a dockerd with other flags, make it so again and run this again",
+		shellLine([]string{"vicr", "untrust", d.Host, "--force"}) + " forgets it and leaves that file as it is",
+	}
+}

@@ -49,7 +49,7 @@ func installForDocker(t *testing.T, dir, message string) (stderr string, proofs 
 	r := trusting{
 		target: target{host: h}, o: trustOptions{offline: true}, site: site,
 		request: trust.Request{Host: h, Anchor: pki.Anchor{Cert: ca.Certificate}, Tools: []trust.Tool{trust.ToolDocker}},
-		subject: change.Subject{Host: h.Canonical().String(), Fingerprint: pki.SHA256(ca.Certificate).String(), How: howFingerprint},
+		subject: change.Subject{Host: h.Canonical().String(), Trust: change.Trust{Fingerprint: pki.SHA256(ca.Certificate).String(), How: howFingerprint}},
 	}
 	if err := r.plan(t.Context()); err != nil {
 		t.Fatal(err)

@@ -18,19 +18,24 @@ func TestTheTableOfStatus(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	fp := "sha256:" + strings.Repeat("0123456789abcdef", 4)
+	ca := status.Trust{Fingerprint: fp, How: "asked", NotAfter: "2027-01-01T00:00:00Z", DaysLeft: 200}
+	old := status.Trust{Fingerprint: fp, NotAfter: "2020-01-01T00:00:00Z", DaysLeft: -3}
 	err := statusText(&out, status.Report{Registries: []status.Registry{
 		{
-			Host: "registry.example:5000", Fingerprint: fp, How: "asked", NotAfter: "2027-01-01T00:00:00Z", DaysLeft: 200, User: "d\x1bev",
-			Tools:    []status.Tool{{Tool: "vicr", State: status.OK}, {Tool: "docker", State: status.Drift}},
+			Host: "registry.example:5000", User: "d\x1bev",
+			Tools: []status.Tool{
+				{Tool: "vicr", State: status.OK, Trust: ca},
+				{Tool: "docker", State: status.Drift, Trust: status.Trust{How: "insecure"}},
+			},
 			Findings: []status.Finding{{Kind: status.KindGone, Path: "/etc/\x1b[2J", Text: "it is gone"}, {Kind: status.KindExpired, Text: "the CA expired"}},
 		},
-		{Host: "10.0.0.0/8", How: "asked", Tools: []status.Tool{{Tool: "docker", State: status.Pending}}},
-		{Host: "old.example", Fingerprint: fp, NotAfter: "2020-01-01T00:00:00Z", DaysLeft: -3, Tools: []status.Tool{{Tool: "k3s", State: status.OK}}},
+		{Host: "10.0.0.0/8", Tools: []status.Tool{{Tool: "docker", State: status.Pending, Trust: status.Trust{How: "insecure"}}}},
+		{Host: "old.example", Tools: []status.Tool{{Tool: "k3s", State: status.OK, Trust: old}}},
 	}})
 	want := `REGISTRY               TOOL    STATE    CA                   VALID     ACCEPTED  USER
 registry.example:5000  vicr    ok       sha256:0123456789ab  200 days  asked     d\x1bev
-registry.example:5000  docker  drift    sha256:0123456789ab  200 days  asked     d\x1bev
-10.0.0.0/8             docker  pending  -                    -         asked     -
+registry.example:5000  docker  drift    -                    -         insecure  d\x1bev
+10.0.0.0/8             docker  pending  -                    -         insecure  -
 old.example            k3s     ok       sha256:0123456789ab  expired   -         -
 registry.example:5000: /etc/\x1b[2J: it is gone
 registry.example:5000: the CA expired

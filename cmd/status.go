@@ -159,7 +159,7 @@ func statusText(out io.Writer, r status.Report) error {
 	for _, g := range r.Registries {
 		for _, t := range g.Tools {
 			row := fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s\n", escaped(g.Host), escaped(t.Tool), t.State,
-				orNone(shortFingerprint(g.Fingerprint)), orNone(validFor(g)), orNone(escaped(g.How)), orNone(escaped(g.User)))
+				orNone(shortFingerprint(t.Fingerprint)), orNone(validFor(t.Trust)), orNone(escaped(t.How)), orNone(escaped(g.User)))
 			if _, err := io.WriteString(w, header+row); err != nil {
 				return err
 			}
@@ -189,7 +189,7 @@ func shortFingerprint(fp string) string {
 	return escaped(fp[:min(len(fp), enough)])
 }
 
-func validFor(g status.Registry) string {
+func validFor(g status.Trust) string {
 	switch {
 	case g.NotAfter == "":
 		return ""

@@ -75,7 +75,10 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 			a.note("nothing is recorded here")
 		}
 	}
-	if _, err = a.recover(ctx, mine, o.dryRun); err == nil {
+	if _, err = a.recover(ctx, mine, o.dryRun); o.force && is[*change.DoubtError](err) {
+		err = nil // what it is about is forgotten by this undo, or said again
+	}
+	if err == nil {
 		err = forEach(a, o.targets, func(t target) error { return aboutHost(t.host, untrustOne(ctx, a, t, site, o)) })
 	}
 	if a.underSudo() && o.root == "" {

@@ -92,6 +92,7 @@ func (s *session) record(subject Subject, works []work, effects []Step) error {
 		if err := s.backUp(w.record.Before, w.before); err != nil {
 			return err
 		}
+		w.record.Trust = subject.Trust
 		tx.Records = append(tx.Records, w.record)
 	}
 	s.state.Open = tx
@@ -229,17 +230,11 @@ func (r *Record) add(later Record) {
 		return // the whole file was ours, and somebody else's since: it will be left to them
 	}
 	if len(r.Edits) > 0 {
-		edits := slices.Clone(r.Edits)
-		for _, e := range later.Edits {
-			if !slices.Contains(edits, e) {
-				edits = append(edits, e)
-			}
-		}
-		r.Edits = edits
+		r.Edits = joinEdits(r.Edits, later.Edits)
 		if len(later.Edits) == 0 {
 			r.Edits = nil
 		}
 	}
-	r.Tool, r.After, r.Restart = later.Tool, later.After, later.Restart
+	r.Tool, r.After, r.Restart, r.Trust = later.Tool, later.After, later.Restart, later.Trust
 	r.Folders = append(slices.Clone(r.Folders), later.Folders...)
 }

@@ -314,7 +314,16 @@ func TestJournalIsBelievedOnlyForProgramsAndProcessesThatAreAllowed(t *testing.T
 	} {
 		o := options(root)
 		spoil(&o)
-		wantRefused[*change.UnsafeError](t, change.OpenJournal(tree, journalAt, o))
+		j := change.OpenJournal(tree, journalAt, o)
+		made := look(t, root)
+		var doubt *change.DoubtError
+		if _, err := j.Undo(t.Context(), hostA, false); !errors.As(err, &doubt) {
+			t.Errorf("%s: %v, want a *DoubtError", what, err)
+		}
+		if e := entries(t, j); len(e) != 1 || e[0].Doubt == "" {
+			t.Errorf("%s: nothing is doubted: %+v", what, e)
+		}
+		wantPicture(t, what, look(t, root), made)
 		fresh := world(t)
 		freshTree, _ := open(t, fresh)
 		before := look(t, fresh)

@@ -67,3 +67,13 @@ type JournalError struct {
 }
 
 func (e *JournalError) Error() string { return fmt.Sprintf("journal %q: %s", e.Path, e.Why) }
+
+// A DoubtError says that something recorded for a registry is not what vicr
+// changes on this machine as it is now. Nothing was touched.
+type DoubtError struct {
+	Path string // of the journal
+	Host string
+	Why  string
+}
+
+func (e *DoubtError) Error() string { return fmt.Sprintf("journal %q: %s", e.Path, e.Why) }

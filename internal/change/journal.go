@@ -25,12 +25,17 @@ const (
 	lockWait      = 30 * time.Second // for another vicr to end
 )
 
-// A Subject is the registry that a change is for, and how its CA came to be trusted.
+// A Subject is the registry that a change is for, and what it is trusted by.
 type Subject struct {
-	Host        string    `json:"host"`
-	Fingerprint string    `json:"fingerprint"`
-	How         string    `json:"how"` // "fingerprint", "asked", "accept-new"
-	NotAfter    time.Time `json:"notAfter"`
+	Host string `json:"host"`
+	Trust
+}
+
+// A Trust is the CA of a registry, and how it came to be trusted.
+type Trust struct {
+	Fingerprint string    `json:"fingerprint,omitempty"` // "" where nothing is verified
+	How         string    `json:"how,omitempty"`         // "fingerprint", "asked", "accept-new", "insecure"
+	NotAfter    time.Time `json:"notAfter,omitzero"`
 }
 
 // A State says how far an [Entry] is.
@@ -52,6 +57,7 @@ type Record struct {
 	Folders []string    `json:"folders,omitempty"` // that had to be made for it, outermost first
 	Edits   []edit.Edit `json:"edits,omitempty"`   // that were made; none: the whole file is ours
 	Restart string      `json:"restart,omitempty"` // what has to be typed before the file counts
+	Trust   Trust       `json:"trust,omitzero"`    // that it was last changed for: tools of one registry may differ
 
 	// Interim is what lies there, while it is put back, until the reloaded
 	// process forgot what was added; nil: nothing does.
@@ -71,6 +77,9 @@ type Entry struct {
 	Effects []Step    `json:"effects,omitempty"` // what made them count: OpReload and OpRun alone
 	State   State     `json:"state"`
 	Time    time.Time `json:"time"`
+
+	// Doubt says what in it is not believed, see [Options]; "" if all is.
+	Doubt string `json:"-"`
 }
 
 // A transaction is what a run is about to do, or was when it was killed.
@@ -111,8 +120,9 @@ type Journal struct {
 	checkLimit  time.Duration
 }
 
-// Options say what a journal is believed, and how a reload ends. A journal that
-// names anything that is not allowed is refused as a whole, and so is a plan.
+// Options say what a journal is believed, and how a reload ends. What a journal
+// names and is not allowed stays as it is: the entry that it is in is not
+// undone, others are. A plan with anything of that kind is refused.
 type Options struct {
 	// Allow says which files can be changed for a host; nil allows all.
 	Allow func(host, path string) bool
@@ -171,6 +181,10 @@ func (j *Journal) Entries(ctx context.Context) ([]Entry, error) {
 		}
 		entries[i].State = StateOpen
 	}
+	entries = slices.Clone(entries)
+	for i, e := range entries {
+		entries[i].Doubt = j.doubt(e.Subject.Host, e.Records, e.Effects)
+	}
 	return entries, nil
 }
 
@@ -208,7 +222,7 @@ func (j *Journal) load() (content, error) {
 	if why != "" {
 		return empty, &JournalError{Path: j.tree.Real(path), Why: why}
 	}
-	if why := j.implausible(&c); why != "" {
+	if why := j.misplaced(&c); why != "" {
 		return empty, &UnsafeError{Path: j.tree.Real(path), Why: why}
 	}
 	return c, nil

@@ -48,34 +48,83 @@ func (v *Version) valid() bool {
 	return err == nil && len(b) == 32 && hex.EncodeToString(b) == v.SHA256
 }
 
-// implausible says what in the journal vicr would never have recorded: whoever
-// planted it wants other files changed.
-func (j *Journal) implausible(c *content) string {
+// misplaced says why the journal's own folders are not believed; "" if they are.
+func (j *Journal) misplaced(c *content) string {
 	if slices.ContainsFunc(c.Folders, func(f string) bool { return !above(f, j.path(journalName)) }) {
 		return "it names a folder that was not made for it"
 	}
-	entries := c.Entries
-	if o := c.Open; o != nil {
-		entries = append(slices.Clone(entries), Entry{Subject: o.Subject, Records: o.Records, Effects: o.Effects})
-	}
-	for _, e := range entries {
-		for _, step := range e.Effects {
-			if why := j.strange(e.Subject.Host, step); why != "" {
-				return why
-			}
+	return ""
+}
+
+// doubt says what vicr would not have recorded for a host as this machine is
+// now: it was set up otherwise then, or somebody planted it. "" if there is none.
+func (j *Journal) doubt(host string, records []Record, effects []Step) string {
+	for _, r := range records {
+		if why := j.odd(host, r); why != "" {
+			return why
 		}
-		for _, r := range e.Records {
-			switch {
-			case !j.allow(e.Subject.Host, r.Path):
-				return fmt.Sprintf("it names %q, which is not a file that vicr changes for %q", r.Path, e.Subject.Host)
-			case slices.ContainsFunc(r.Folders, func(f string) bool { return !above(f, r.Path) }):
-				return fmt.Sprintf("it names a folder that does not hold %q", r.Path)
-			case !r.Before.plain() || !r.After.plain() || !r.Interim.plain():
-				return fmt.Sprintf("it gives %q a special mode", r.Path)
-			}
+	}
+	for _, step := range effects {
+		if why := j.strange(host, step); why != "" {
+			return why
 		}
 	}
 	return ""
+}
+
+// odd says why a record is not believed.
+func (j *Journal) odd(host string, r Record) string {
+	switch {
+	case !j.allow(host, r.Path):
+		return fmt.Sprintf("it names %q, which is not a file that vicr changes for %q", r.Path, host)
+	case slices.ContainsFunc(r.Folders, func(f string) bool { return !above(f, r.Path) }):
+		return fmt.Sprintf("it names a folder that does not hold %q", r.Path)
+	case !r.Before.plain() || !r.After.plain() || !r.Interim.plain():
+		return fmt.Sprintf("it gives %q a special mode", r.Path)
+	}
+	return ""
+}
+
+// doubtIn is the error for what is recorded, or under way, for a host.
+func (j *Journal) doubtIn(c *content, host string) error {
+	why := ""
+	if i := c.entry(host); i >= 0 {
+		why = j.doubt(host, c.Entries[i].Records, c.Entries[i].Effects)
+	}
+	if o := c.Open; why == "" && o != nil && o.Subject.Host == host {
+		why = j.doubt(host, o.Records, o.Effects)
+	}
+	if why == "" {
+		return nil
+	}
+	return &DoubtError{Path: j.tree.Real(j.path(journalName)), Host: host, Why: why}
+}
+
+// forget drops what is not believed of a host's entry and of its open
+// transaction, and says so. No file of it is touched.
+func (j *Journal) forget(c *content, host string) (lines []string) {
+	drop := func(records []Record, effects []Step) ([]Record, []Step) {
+		records = slices.DeleteFunc(slices.Clone(records), func(r Record) bool {
+			why := j.odd(host, r)
+			if line := "forget " + r.Path + " and leave it as it is: " + why; why != "" && !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
+			return why != ""
+		})
+		effects = slices.DeleteFunc(slices.Clone(effects), func(step Step) bool { return j.strange(host, step) != "" })
+		return records, effects
+	}
+	if i := c.entry(host); i >= 0 {
+		c.Entries = slices.Clone(c.Entries)
+		e := &c.Entries[i]
+		e.Records, e.Effects = drop(e.Records, e.Effects)
+	}
+	if o := c.Open; o != nil && o.Subject.Host == host {
+		tx := *o
+		tx.Records, tx.Effects = drop(o.Records, o.Effects)
+		c.Open = &tx
+	}
+	return lines
 }
 
 // strange says why a recorded effect is not believed.

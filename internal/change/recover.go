@@ -11,7 +11,8 @@ import (
 
 // Recover puts in order what a killed run left: a change is rolled back, an
 // undo finished. It says what it did, a line each, and writes nothing when
-// there is nothing to do. Errors are those of [Journal.Undo].
+// there is nothing to do. Errors are those of [Journal.Undo], a [*DoubtError]
+// about any host.
 func (j *Journal) Recover(ctx context.Context) (lines []string, err error) {
 	tidy, err := j.inOrder()
 	if err != nil || tidy {
@@ -36,6 +37,9 @@ func (j *Journal) Recover(ctx context.Context) (lines []string, err error) {
 func (s *session) recover(ctx context.Context) ([]Undo, error) {
 	if s.state.Open == nil {
 		return nil, nil
+	}
+	if o := s.state.Open; s.doubt(o.Subject.Host, o.Records, o.Effects) != "" {
+		return nil, s.doubtIn(&s.state, o.Subject.Host)
 	}
 	if s.state.Open.Undo {
 		u, err := s.undo(ctx)

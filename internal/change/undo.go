@@ -20,7 +20,8 @@ type Undo struct {
 }
 
 // UndoPlan says what [Journal.Undo] would do. It only reads, and
-// is empty when nothing is recorded for the host. Errors are those of [Journal.Entries].
+// is empty when nothing is recorded for the host. Errors are those of
+// [Journal.Entries], or a [*DoubtError] unless force.
 func (j *Journal) UndoPlan(ctx context.Context, host string, force bool) (Undo, error) {
 	u := Undo{Host: host}
 	if err := ctx.Err(); err != nil {
@@ -28,6 +29,11 @@ func (j *Journal) UndoPlan(ctx context.Context, host string, force bool) (Undo, 
 	}
 	c, err := j.load()
 	if err != nil {
+		return u, err
+	}
+	if force {
+		u.Lines = j.forget(&c, host)
+	} else if err := j.doubtIn(&c, host); err != nil {
 		return u, err
 	}
 	if o := c.Open; o != nil && o.Subject.Host == host {
@@ -91,8 +97,9 @@ func (u *Undo) note(r Record, todo verdict, folders []string, condition string) 
 // Undo takes back what was done for the host, last change first: files get the
 // bytes, permissions and owner from before or go, folders that were made go
 // when they are empty, and the entry goes. A file that somebody changed since
-// is left alone and stays recorded, unless force. Nothing is written when
-// nothing is recorded. An undo that is killed is finished by the next run.
+// is left alone and stays recorded, unless force. What the journal is not
+// believed for is a [*DoubtError], and with force is forgotten and left as it
+// is. Nothing is written when nothing is recorded. An undo that is killed is finished by the next run.
 // The error is a [*RollbackError] when files could not be put back, and else as
 // of [Journal.Apply].
 func (j *Journal) Undo(ctx context.Context, host string, force bool) (u Undo, err error) {
@@ -103,6 +110,11 @@ func (j *Journal) Undo(ctx context.Context, host string, force bool) (u Undo, er
 	}
 	tidy, err := j.tidy(&c)
 	if err != nil || tidy && c.entry(host) < 0 {
+		return u, err
+	}
+	if force {
+		j.forget(&c, host)
+	} else if err := j.doubtIn(&c, host); err != nil {
 		return u, err
 	}
 	if i := c.entry(host); tidy && c.Entries[i].State == StateLeft {
@@ -120,13 +132,20 @@ func (j *Journal) Undo(ctx context.Context, host string, force bool) (u Undo, er
 		return u, err
 	}
 	defer func() { err = errors.Join(err, s.end()) }()
+	if force {
+		if u.Lines = s.forget(&s.state, host); len(u.Lines) > 0 {
+			if err := s.save(); err != nil {
+				return u, err
+			}
+		}
+	}
 	if o := s.state.Open; o != nil && o.Subject.Host == host {
 		o.Force = o.Force || force
 	}
 	done, err := s.recover(ctx)
 	for _, d := range done {
 		if d.Host == host {
-			u.Lines, u.Changed = d.Lines, d.Changed
+			u.Lines, u.Changed = append(u.Lines, d.Lines...), d.Changed
 		}
 	}
 	if err != nil {

@@ -27,8 +27,10 @@ const (
 
 func subject(host string) change.Subject {
 	return change.Subject{
-		Host: host, Fingerprint: "sha256:00", How: "fingerprint",
-		NotAfter: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+		Host: host, Trust: change.Trust{
+			Fingerprint: "sha256:00", How: "fingerprint",
+			NotAfter: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+		},
 	}
 }
 

@@ -30,25 +30,33 @@ func (c *checker) beside(r *registry) {
 	c.insecure(r)
 }
 
+// age speaks of each CA that some tool has.
 func (c *checker) age(r *registry) {
-	if r.NotAfter == "" {
-		return
-	}
 	renew := "get the new CA from the registry's administrator, then: vicr trust " + c.quote(r.Host) + " --ca-file FILE" + c.root()
-	switch day := r.NotAfter[:len("2006-01-02")]; {
-	case r.DaysLeft < 0:
-		r.add("", Finding{Kind: KindExpired, Text: "the CA expired on " + day, Remedy: renew})
-	case r.DaysLeft < urgentDays:
-		r.add("", Finding{Kind: KindExpiring, Text: fmt.Sprintf("the CA ends on %s, in %d days", day, r.DaysLeft), Remedy: renew})
-	case r.DaysLeft < renewDays:
-		r.add("", Finding{Kind: KindRenew, Text: fmt.Sprintf("the CA ends on %s, in %d days", day, r.DaysLeft), Remedy: renew})
+	trusted := []Trust{r.Trust}
+	for _, t := range r.Tools {
+		trusted = append(trusted, t.Trust)
+	}
+	for _, t := range trusted {
+		if t.NotAfter == "" {
+			continue
+		}
+		switch day := t.NotAfter[:len("2006-01-02")]; {
+		case t.DaysLeft < 0:
+			r.add("", Finding{Kind: KindExpired, Text: "the CA expired on " + day, Remedy: renew})
+		case t.DaysLeft < urgentDays:
+			r.add("", Finding{Kind: KindExpiring, Text: fmt.Sprintf("the CA ends on %s, in %d days", day, t.DaysLeft), Remedy: renew})
+		case t.DaysLeft < renewDays:
+			r.add("", Finding{Kind: KindRenew, Text: fmt.Sprintf("the CA ends on %s, in %d days", day, t.DaysLeft), Remedy: renew})
+		}
 	}
 }
 
 // fromFiles sees the machine's part without its journal: the files that vicr
 // would write, and whether they hold the CA that the user's own record names.
 func (c *checker) fromFiles(r *registry) {
-	if r.anchor.IsZero() {
+	anchor := r.anchor("")
+	if anchor.IsZero() {
 		return
 	}
 	for _, path := range trust.MachinePaths(c.m, r.host) {
@@ -56,11 +64,12 @@ func (c *checker) fromFiles(r *registry) {
 		if tool == "" || !strings.HasSuffix(path, ".crt") && !strings.HasSuffix(path, ".pem") || slices.Contains(r.recorded, path) {
 			continue
 		}
-		ok, err := c.holdsCA(path, r.anchor)
+		ok, err := c.holdsCA(path, anchor)
 		switch {
 		case err != nil: // not there, or not for this user to read
 		case ok:
 			t := r.tool(tool)
+			t.Trust = r.Trust
 			t.Files = append(t.Files, File{Path: path, State: FileOK})
 		default:
 			t := r.tool(tool)
@@ -145,7 +154,7 @@ func (c *checker) shadow(r *registry, tool, certs, name string) {
 		return
 	}
 	for _, e := range entries {
-		if ok, _ := c.holdsCA(c.m.Join(dir, e.Name()), r.anchor); ok && strings.HasSuffix(e.Name(), ".crt") {
+		if ok, _ := c.holdsCA(c.m.Join(dir, e.Name()), r.anchor(tool)); ok && strings.HasSuffix(e.Name(), ".crt") {
 			return
 		}
 	}
@@ -172,7 +181,7 @@ func (c *checker) dir(path string) string { dir, _ := c.split(path); return dir 
 // CA is then for nothing. Names are not looked up, so of the networks in the
 // list only those that hold an address that was typed are found.
 func (c *checker) insecure(r *registry) {
-	if r.anchor.IsZero() || !r.has(string(trust.ToolDocker)) {
+	if !r.has(string(trust.ToolDocker)) || r.anchor(string(trust.ToolDocker)).IsZero() {
 		return
 	}
 	type engine struct {

@@ -10,14 +10,17 @@ import (
 // editsHold says whether a record is of edits rather than of a whole file, and
 // if what they were for is not there, why. Others may edit the rest of such a
 // file. Of edits of the same thing, as when a registry was insecure first and
-// got a CA later, the last one holds: any that does will do.
+// got a CA later, the last one decides.
 func editsHold(rec change.Record, data []byte) (edited bool, why string) {
 	type thing struct {
 		format     edit.Format
 		key, value string
 	}
-	holds := map[thing]bool{}
+	last := map[thing]edit.Edit{}
 	for _, e := range rec.Edits {
+		last[thing{e.Format, e.Key, e.Value}] = e
+	}
+	for _, e := range last {
 		has, err := e.Has(data)
 		var syntax *edit.SyntaxError
 		switch {
@@ -25,16 +28,13 @@ func editsHold(rec change.Record, data []byte) (edited bool, why string) {
 			return true, "it can no longer be read: " + syntax.Error()
 		case err != nil:
 			return true, "it can no longer be read"
-		}
-		t := thing{e.Format, e.Key, e.Value}
-		holds[t] = holds[t] || has
-	}
-	for _, has := range holds {
-		if !has {
+		case !has && e.Remove:
+			why = "what vicr took out is there again"
+		case !has:
 			return true, "what vicr put there was taken out"
 		}
 	}
-	return len(rec.Edits) > 0, ""
+	return len(rec.Edits) > 0, why
 }
 
 // restartOf is what has to be typed before the file counts, "" if nothing.

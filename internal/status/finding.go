@@ -20,6 +20,7 @@ const (
 	KindExpiring    Kind = "expiring"    // the CA, in less than 14 days
 	KindDiffers     Kind = "differs"     // the user's record and the machine's name different CAs
 	KindInterrupted Kind = "interrupted" // a run was killed, or is under way
+	KindDoubt       Kind = "doubt"       // the journal names something that vicr does not change here
 	KindRestart     Kind = "restart"     // a process that runs since before the change
 	KindUnrecorded  Kind = "unrecorded"  // a host that vicr knows nothing of
 	KindUnseen      Kind = "unseen"      // a host that only root's journal may know
@@ -51,9 +52,9 @@ func (f Finding) Counts() bool {
 // recorded. Where nothing is verified only the user knows how it was typed.
 func (c *checker) again(r *registry, tool string) string {
 	line := "vicr trust " + c.quote(r.Host)
-	switch {
-	case r.Fingerprint != "":
-		line += " --fingerprint " + c.quote(r.Fingerprint)
+	switch trusted := r.of(tool); {
+	case trusted.Fingerprint != "":
+		line += " --fingerprint " + c.quote(trusted.Fingerprint)
 	case len(r.recorded) > 0 || len(r.Tools) > 0:
 		line += " --insecure"
 	}

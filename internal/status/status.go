@@ -43,14 +43,19 @@ type Report struct {
 
 // A Registry is what was recorded for one, and what became of it.
 type Registry struct {
-	Host        string
+	Host     string
+	Trust           // that was agreed to last; tools may have another
+	User     string // who is logged in; "" for nobody
+	Tools    []Tool
+	Findings []Finding
+}
+
+// A Trust is the CA that a registry is trusted by, and how it came to be.
+type Trust struct {
 	Fingerprint string // of the CA; "" where none was installed
-	How         string // it came to be trusted: "fingerprint", "asked", "accept-new", "insecure"
+	How         string // "fingerprint", "asked", "accept-new", "insecure"
 	NotAfter    string // of the CA, RFC 3339; "" where none was installed
 	DaysLeft    int    // until NotAfter, rounded down: below 0 it is over
-	User        string // who is logged in; "" for nobody
-	Tools       []Tool
-	Findings    []Finding
 }
 
 // A State says how a tool's part is.
@@ -65,8 +70,9 @@ const (
 
 // A Tool is the part of one container tool.
 type Tool struct {
-	Tool    string
-	State   State
+	Tool  string
+	State State
+	Trust
 	Files   []File
 	Restart string // what has to be typed before the files count; "" if nothing
 }
@@ -96,7 +102,7 @@ func Of(entries []change.Entry, m machine.Machine, o Options) Report {
 	c := &checker{m: m, o: o}
 	for _, e := range entries {
 		if o.Hosts == nil || slices.Contains(o.Hosts, e.Subject.Host) {
-			c.entry(c.of(e.Subject), e)
+			c.entry(c.of(e), e)
 		}
 	}
 	for _, host := range o.Hosts {
@@ -107,6 +113,7 @@ func Of(entries []change.Entry, m machine.Machine, o Options) Report {
 	out := Report{Registries: []Registry{}, OK: true}
 	for _, r := range c.all {
 		if len(r.recorded) > 0 || len(r.Tools) > 0 {
+			c.trusts(r)
 			c.beside(r)
 		}
 		out.Registries = append(out.Registries, r.Registry)
@@ -128,38 +135,61 @@ type checker struct {
 type registry struct {
 	Registry
 	host     ref.Host // zero: the entry is about something else, such as a network
-	anchor   pki.Fingerprint
+	time     time.Time
 	recorded []string // the paths of all its records
 }
 
-// of finds the registry of an entry, or adds it.
-func (c *checker) of(s change.Subject) *registry {
-	i := slices.IndexFunc(c.all, func(r *registry) bool { return r.Host == s.Host })
+// of is what a tool has; that of the registry for one that is not recorded.
+func (r *registry) of(tool string) Trust {
+	if i := slices.IndexFunc(r.Tools, func(t Tool) bool { return t.Tool == tool && t.How != "" }); i >= 0 {
+		return r.Tools[i].Trust
+	}
+	return r.Trust
+}
+
+// anchor is the CA of that; zero where nothing is verified.
+func (r *registry) anchor(tool string) pki.Fingerprint {
+	fp, _ := pki.ParseFingerprint(r.of(tool).Fingerprint)
+	return fp
+}
+
+// of finds the registry of an entry, or adds it. What was agreed to last is its
+// CA; where one half does not verify it, the CA of the other.
+func (c *checker) of(e change.Entry) *registry {
+	i := slices.IndexFunc(c.all, func(r *registry) bool { return r.Host == e.Subject.Host })
 	if i < 0 {
-		r := c.newRegistry(s.Host)
-		c.subject(r, s)
+		r := c.newRegistry(e.Subject.Host)
+		r.Trust, r.time = c.trust(e.Subject.Trust), e.Time
 		return r
 	}
 	r := c.all[i]
-	switch {
-	case r.Fingerprint == "": // one half does not verify it, the other has a CA
-		c.subject(r, s)
-	case s.Fingerprint != "" && s.Fingerprint != r.Fingerprint:
-		r.add("", Finding{
-			Kind: KindDiffers, Text: "the machine's record names another CA, " + s.Fingerprint,
-			Remedy: c.again(r, ""),
-		})
+	if r.Fingerprint == "" || e.Subject.Fingerprint != "" && e.Subject.Fingerprint != r.Fingerprint && e.Time.After(r.time) {
+		r.Trust, r.time = c.trust(e.Subject.Trust), e.Time
 	}
 	return r
 }
 
-// subject takes over what an entry says of the CA.
-func (c *checker) subject(r *registry, s change.Subject) {
-	r.Fingerprint, r.How = s.Fingerprint, s.How
-	r.anchor, _ = pki.ParseFingerprint(s.Fingerprint) // "" where nothing is verified
-	if !s.NotAfter.IsZero() {
-		r.NotAfter = s.NotAfter.UTC().Format(time.RFC3339)
-		r.DaysLeft = int(math.Floor(s.NotAfter.Sub(c.o.Now).Hours() / 24))
+func (c *checker) trust(t change.Trust) Trust {
+	out := Trust{Fingerprint: t.Fingerprint, How: t.How}
+	if !t.NotAfter.IsZero() {
+		out.NotAfter = t.NotAfter.UTC().Format(time.RFC3339)
+		out.DaysLeft = int(math.Floor(t.NotAfter.Sub(c.o.Now).Hours() / 24))
+	}
+	return out
+}
+
+// trusts says which CA a tool has, and finds two tools of a registry with
+// different ones.
+func (c *checker) trusts(r *registry) {
+	for i := range r.Tools {
+		t := &r.Tools[i]
+		if t.Fingerprint == "" || t.Fingerprint == r.Fingerprint {
+			continue
+		}
+		r.add("", Finding{
+			Kind: KindDiffers, Text: t.Tool + " has another CA than the one that was agreed to last, " + t.Fingerprint,
+			Remedy: c.again(r, ""),
+		})
 	}
 }
 
@@ -194,9 +224,20 @@ func (c *checker) entry(r *registry, e change.Entry) {
 			Remedy: c.again(r, ""),
 		})
 	}
+	if e.Doubt != "" {
+		r.add("", Finding{
+			Kind: KindDoubt, Text: "the journal is not believed: " + e.Doubt,
+			Remedy: "vicr untrust " + c.quote(r.Host) + " --force" + c.root(),
+		})
+	}
 	for _, rec := range e.Records {
 		r.recorded = append(r.recorded, rec.Path)
 		t := r.tool(rec.Tool)
+		if trusted := rec.Trust; trusted != (change.Trust{}) {
+			t.Trust = c.trust(trusted)
+		} else { // written before records had it
+			t.Trust = c.trust(e.Subject.Trust)
+		}
 		state, finding := c.file(r, rec)
 		if e.State == change.StateOpen {
 			// Half of it may be done: what is missing is not somebody's doing.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/edit"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/status"
@@ -207,6 +208,96 @@ func TestTwoJournalsAreOneRegistry(t *testing.T) {
 	r = w.look()
 	if r.OK || len(r.Registries) != 2 || len(r.Registries[0].Findings) > 0 || r.Registries[1].Findings[0].Remedy != "vicr trust unknown.example" {
 		t.Errorf("named: %+v", r)
+	}
+}
+
+// The tools of one registry may have been set up at different times.
+func TestEachToolHasItsOwnCA(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := change.Trust{Fingerprint: "sha256:" + strings.Repeat("cd", 32), How: "accept-new", NotAfter: now.Add(20 * 24 * time.Hour)}
+	w.trusts(
+		host, change.Record{Tool: "vicr", Path: ownFile},
+		change.Record{Tool: "docker", Path: dockerCA, Trust: change.Trust{How: "insecure"}},
+		change.Record{Tool: "podman", Path: podmanCA, Trust: other},
+	)
+	r := w.look()
+	g := r.Registries[0]
+	if g.Tools[0].Fingerprint != w.fingerprint() || g.Tools[0].How != "asked" || g.Tools[0].DaysLeft != 365 {
+		t.Errorf("vicr: %+v", g.Tools[0])
+	}
+	if g.Tools[1].Fingerprint != "" || g.Tools[1].How != "insecure" || g.Tools[1].NotAfter != "" {
+		t.Errorf("docker: %+v", g.Tools[1])
+	}
+	if g.Tools[2].Fingerprint != other.Fingerprint || g.Tools[2].How != "accept-new" || g.Tools[2].DaysLeft != 20 {
+		t.Errorf("podman: %+v", g.Tools[2])
+	}
+	var kinds []status.Kind
+	for _, f := range g.Findings {
+		kinds = append(kinds, f.Kind)
+	}
+	if len(kinds) != 2 || kinds[0] != status.KindDiffers || kinds[1] != status.KindRenew || r.OK {
+		t.Errorf("findings: %+v", g.Findings)
+	}
+	if f := g.Findings[0]; !strings.HasPrefix(f.Text, "podman has another CA") || f.Remedy != "vicr trust "+host+" --fingerprint "+w.fingerprint() {
+		t.Errorf("%+v", f)
+	}
+	// What was taken away is put back the way that the tool had it.
+	w.remove(podmanCA)
+	w.remove(dockerCA)
+	want := map[string]string{
+		podmanCA: "vicr trust " + host + " --fingerprint " + other.Fingerprint + " --for podman",
+		dockerCA: "vicr trust " + host + " --insecure --for docker",
+	}
+	for _, f := range w.look().Registries[0].Findings {
+		if remedy := want[f.Path]; f.Path != "" && f.Remedy != remedy {
+			t.Errorf("%s: %q, want %q", f.Path, f.Remedy, remedy)
+		}
+	}
+}
+
+// A registry that was insecure and has a CA now: the last edit counts.
+func TestTheLastEditOfAThingDecides(t *testing.T) {
+	t.Parallel()
+	on := edit.Edit{Format: edit.JSON, Key: "insecure-registries", Value: host}
+	off := on
+	off.Remove = true
+	const file = "/etc/docker/daemon.json"
+	for _, tt := range []struct {
+		name  string
+		edits []edit.Edit
+		data  string
+		found string // "" if all is well
+	}{
+		{"put there, and there", []edit.Edit{on}, `{"insecure-registries":["` + host + `"]}`, ""},
+		{"put there, and gone", []edit.Edit{on}, `{}`, "taken out"},
+		{"taken out again, and gone", []edit.Edit{on, off}, `{}`, ""},
+		{"taken out again, and back", []edit.Edit{on, off}, `{"insecure-registries":["` + host + `"]}`, "there again"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.trusts(host, change.Record{Tool: "vicr", Path: ownFile}, change.Record{Tool: "docker", Path: file, Edits: tt.edits, After: after("", 0o644)})
+			w.write(file, tt.data, 0o644)
+			r := w.look()
+			for _, f := range r.Registries[0].Findings {
+				if f.Kind == status.KindChanged && (tt.found == "" || !strings.Contains(f.Text, tt.found)) {
+					t.Errorf("%+v", f)
+				}
+			}
+			if drift := r.Registries[0].Tools[1].State == status.Drift; drift != (tt.found != "") {
+				t.Errorf("%+v", r.Registries[0])
+			}
+		})
+	}
+}
+
+func TestAnEntryThatIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.trusts(host, change.Record{Tool: "docker", Path: dockerCA}).Doubt = "it names something"
+	if f := only(t, w.look()); f.Kind != status.KindDoubt || !strings.Contains(f.Text, "it names something") || f.Remedy != "vicr untrust "+host+" --force" {
+		t.Errorf("%+v", f)
 	}
 }
 

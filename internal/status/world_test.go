@@ -81,7 +81,7 @@ func (w *world) trusts(h string, records ...change.Record) *change.Entry {
 	}
 	w.entries = append(w.entries, change.Entry{
 		ID: len(w.entries) + 1, State: change.StateDone, Time: now.Add(-time.Hour), Records: records,
-		Subject: change.Subject{Host: h, Fingerprint: w.fingerprint(), How: "asked", NotAfter: now.Add(365 * 24 * time.Hour)},
+		Subject: change.Subject{Host: h, Trust: change.Trust{Fingerprint: w.fingerprint(), How: "asked", NotAfter: now.Add(365 * 24 * time.Hour)}},
 	})
 	return &w.entries[len(w.entries)-1]
 }

@@ -32,7 +32,7 @@ func TestSecondPlanHasNothingLeftToDo(t *testing.T) {
 		if left, err := p.Machine.Pending(tree); err != nil || len(left) != 2 {
 			t.Fatalf("to do are %v, %v", left, err)
 		}
-		subject := change.Subject{Host: h.String(), How: "fingerprint"}
+		subject := change.Subject{Host: h.String(), Trust: change.Trust{How: "fingerprint"}}
 		if err := journal.Apply(t.Context(), subject, p.Machine, nil); err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,8 @@ func (p *planner) subject() string {
 	return p.r.Host.String()
 }
 
-// trustCommand is what makes one tool trust the host where it is typed.
+// trustCommand is what makes one tool trust the host where it is typed; "" for
+// all that were set up for it.
 func (p *planner) trustCommand(t Tool) string {
 	c := "vicr trust " + p.quote(p.subject())
 	switch {
@@ -30,7 +31,9 @@ func (p *planner) trustCommand(t Tool) string {
 	if p.r.Client != nil {
 		c += " --client-cert CERT --client-key KEY"
 	}
-	c += " --for " + string(t)
+	if t != "" {
+		c += " --for " + string(t)
+	}
 	if p.m.Root != "" {
 		c += " --root " + p.quote(p.m.Root)
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/vicr-cli/vicr/internal/machine"
+	"github.com/vicr-cli/vicr/internal/pki"
 )
 
 func TestPodmanPlansAreGolden(t *testing.T) {
@@ -34,6 +35,22 @@ func TestPodmanPlansAreGolden(t *testing.T) {
 		"podman-darwin":            {o: machine.Options{GOOS: "darwin"}, fs: map[string]string{"/opt/podman/bin/podman": "", etc: ""}},
 		"podman-darwin-skopeo":     {o: machine.Options{GOOS: "darwin"}, fs: map[string]string{"/opt/podman/bin/podman": "", "/opt/homebrew/bin/skopeo": ""}, tools: "podman"},
 		"podman-windows-not-found": {o: machine.Options{GOOS: "windows"}, fs: nothing(), tools: "podman"},
+	})
+}
+
+// A tool that is not named stays as it is, and is spoken of when that is not
+// what the others get.
+func TestToolsThatStayAsTheyAreAreGolden(t *testing.T) {
+	t.Parallel()
+	const own, etc = "/home/ann/.config/containers/certs.d/registry.corp:5000/ca.crt", "/etc/docker/certs.d/registry.corp:5000/ca.crt"
+	same, other := string(certificatePEM(t)), string(pki.EncodePEM(certificate(t, "leaf.crt")))
+	both := join(dockerHere(), map[string]string{"/usr/bin/podman": ""})
+	golden(t, map[string]row{
+		"others-have-another":       {fs: join(both, map[string]string{own: other}), tools: "docker"},
+		"others-have-another-root":  {fs: join(both, map[string]string{"/etc/containers/certs.d/registry.corp:5000/ca.crt": other}), tools: "docker", o: machine.Options{Root: "/srv/image"}},
+		"others-have-the-same":      {fs: join(both, map[string]string{own: same}), tools: "docker"},
+		"others-go-on":              {fs: join(both, map[string]string{own: same}), tools: "docker", ask: "insecure"},
+		"others-are-not-left-alone": {fs: join(both, map[string]string{own: other, etc: other})},
 	})
 }
 

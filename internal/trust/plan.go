@@ -101,6 +101,7 @@ func Plan(m machine.Machine, r Request) (Planned, error) {
 			return Planned{}, err
 		}
 	}
+	p.others()
 	p.elsewhere(tools)
 	return p.out, nil
 }
