@@ -90,3 +90,49 @@ func TestRealSudoThatTheSystemDoesNotBearOut(t *testing.T) {
 		t.Error("something was changed")
 	}
 }
+
+// By the calls that the processes make: root opens nothing in the home of who
+// called sudo, and no connection to the registry.
+func TestRealSudoRootReadsNoHomeAndAsksNoNetwork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice := w.addUser(t)
+	w.must(t, alice.as("sh", "-c", "mkdir -p ~/.docker ~/.config/containers && echo '{' > ~/.docker/config.json")...)
+	trace := filepath.Join(w.Dir, "trace")
+	strace := testkit.Need(t, "strace", "strace")
+	flags := append(w.trustFlags(t), "--", registryHost)
+	w.must(t, append([]string{
+		strace, "-f", "-qq", "-o", trace, "-e", "trace=open,openat,connect,setuid,clone,clone3,vfork,fork",
+		"env", "SUDO_UID=" + alice.uid, "SUDO_USER=alice", w.vicr, "trust",
+	}, flags...)...)
+	data, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asUser := map[string]bool{} // processes, and what they started
+	seen := map[bool]int{}      // calls of interest, by whether the user made them
+	for line := range strings.Lines(string(data)) {
+		pid, call, _ := strings.Cut(strings.TrimSpace(line), " ")
+		call = strings.TrimSpace(call)
+		name, rest, _ := strings.Cut(call, "(")
+		switch {
+		case name == "setuid" && strings.HasPrefix(rest, alice.uid+")"):
+			asUser[pid] = true
+		case strings.Contains(name, "clone"), strings.Contains(name, "fork"):
+			if _, child, ok := strings.Cut(call, " = "); ok && asUser[pid] {
+				asUser[child] = true
+			}
+		case strings.Contains(rest, alice.home+"/"), name == "connect" && strings.Contains(rest, "AF_INET"):
+			seen[asUser[pid]]++
+			if !asUser[pid] {
+				t.Errorf("root: %s", call)
+			}
+		}
+	}
+	if seen[true] == 0 {
+		t.Error("nobody looked into the home or asked the registry: the trace shows nothing")
+	}
+	if _, err := os.Stat(w.Etc("/etc/docker/certs.d/" + registryHost + "/ca.crt")); err != nil {
+		t.Errorf("the machine's half: %v", err)
+	}
+}

@@ -91,7 +91,7 @@ func runLogin(ctx context.Context, a *app, o loginOptions) error {
 		return err
 	}
 	if a.underSudo() {
-		return a.again(ctx, strings.NewReader(creds.Password+"\n"), "--username", creds.Username, "--password-stdin")
+		return a.again(ctx, strings.NewReader(creds.Password+"\n"), []string{"--username=" + creds.Username, "--password-stdin=true"})
 	}
 	mark := func(m *auth.Mark) {
 		if o.realm != "" {

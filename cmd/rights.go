@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -99,8 +98,8 @@ func inWords(f install.Fact) string {
 // else; nil: this process makes it.
 func (a *app) otherRights(h install.Half, r trusting) func(context.Context) error {
 	switch {
-	case h == install.User && a.underSudo():
-		return func(ctx context.Context) error { return a.asUser(ctx, r) }
+	case h == install.Machine && r.o.rootWaits:
+		return func(context.Context) error { return a.handBack(r) }
 	case h == install.Machine && a.env.Euid != 0 && r.o.root == "":
 		return func(ctx context.Context) error { return a.asRoot(ctx, r) }
 	}
@@ -118,10 +117,13 @@ func (a *app) proveOwn(ctx context.Context, r trusting) error {
 	return proof.Own(ctx, w)
 }
 
-// offlineArgs are those of a vicr that makes one half of the changes: it is
-// given what was found out and opens no connection to the registry.
-func offlineArgs(r trusting, h install.Half) []string {
-	args := []string{"trust", r.target.String(), "--offline", "--for", strings.Join(toolNames(install.Tools(r.planned, h)), ","), "--no-input"}
+// offlineArgs are those of a vicr that makes the machine's half of the changes:
+// it is given what was found out and opens no connection to the registry.
+func offlineArgs(r trusting) []string {
+	args := []string{
+		"trust", r.target.String(), "--offline", "--for", strings.Join(toolNames(install.Tools(r.planned, install.Machine)), ","),
+		"--half", string(install.Machine), "--no-input",
+	}
 	if r.o.insecure {
 		args = append(args, "--insecure", "--yes")
 	} else {
@@ -136,8 +138,7 @@ func offlineArgs(r trusting, h install.Half) []string {
 	if r.o.restart {
 		args = append(args, "--restart")
 	}
-	if !r.o.insecure && r.subject.How != howFingerprint && len(r.planned.Replaces) == 0 {
-		// Nobody agreed to replace a CA, as none was seen here.
+	if r.keepsRecorded() {
 		args = append(args, "--keep-recorded")
 	}
 	return args
@@ -165,11 +166,12 @@ func (a *app) atHome(ctx context.Context, run func() error) error {
 	if !a.underSudo() {
 		return run()
 	}
-	return a.again(ctx, a.env.Stdin)
+	return a.again(ctx, a.env.Stdin, nil)
 }
 
-// again runs this command as the user who called sudo, with more arguments.
-func (a *app) again(ctx context.Context, stdin io.Reader, more ...string) error {
+// again runs this command as the user who called sudo, with more arguments in
+// front, and files that it has from 3 on.
+func (a *app) again(ctx context.Context, stdin io.Reader, more []string, files ...*os.File) error {
 	u, err := change.SudoUser(a.env.Getenv("SUDO_UID"))
 	if err != nil {
 		return usagef("%s", err)
@@ -179,8 +181,8 @@ func (a *app) again(ctx context.Context, stdin io.Reader, more ...string) error 
 		dir = "" // gone, or not to be named: relative paths would not work either
 	}
 	return a.delegate(ctx, change.Program{
-		Path: a.env.Executable, Args: append(slices.Clone(a.args), more...), User: u, Dir: dir, Env: a.harmless(),
-		Stdin: stdin, Stdout: a.env.Stdout,
+		Path: a.env.Executable, Args: append(more, a.args...), User: u, Dir: dir, Env: a.harmless(),
+		Stdin: stdin, Stdout: a.env.Stdout, Files: files,
 	})
 }
 
@@ -196,19 +198,9 @@ func (a *app) harmless() []string {
 	return env
 }
 
-// asUser makes the user's own half when root was reached through sudo.
-func (a *app) asUser(ctx context.Context, r trusting) error {
-	u, err := change.SudoUser(a.env.Getenv("SUDO_UID"))
-	if err != nil {
-		return err
-	}
-	args := append(offlineArgs(r, install.User), "--half", string(install.User))
-	return a.delegate(ctx, change.Program{Path: a.env.Executable, Args: args, User: u, Stdin: handed(r)})
-}
-
 // asRoot offers the machine's half as one line and runs it after a yes.
 func (a *app) asRoot(ctx context.Context, r trusting) error {
-	args := append([]string{a.env.Executable}, offlineArgs(r, install.Machine)...)
+	args := append([]string{a.env.Executable}, offlineArgs(r)...)
 	command := a.lineForRoot(r, args)
 	sudo, err := change.Sudo()
 	if err != nil || !a.interactive() {

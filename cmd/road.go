@@ -235,9 +235,9 @@ func (a *app) lookFor(root string) machine.Options {
 		GOOS: runtime.GOOS, Root: root, Home: a.home(), Euid: a.env.Euid, Getenv: a.env.Getenv, LookPath: exec.LookPath,
 	}
 	if u, err := change.SudoUser(a.env.Getenv("SUDO_UID")); a.underSudo() && err == nil {
-		// What is planned for the user is done in the user's home, and root
-		// asks no engine that the user points it to.
-		o.Home, o.Sudo, o.Getenv, o.LookPath = u.Home, true, nil, nil
+		// What is the user's is done as the user: root looks into nobody's home,
+		// and asks no engine that the user points it to.
+		o.Home, o.UserID, o.Getenv, o.LookPath = "", int(u.UID), nil, nil
 		return o
 	}
 	if a.env.Euid == 0 {
@@ -299,7 +299,13 @@ func (a *app) needHome() error {
 	return nil
 }
 
-func marksFile(m machine.Machine) string { return filepath.Join(m.Dirs.Config, "hosts.json") }
+// marksFile has what the user allowed at login, "" without a home.
+func marksFile(m machine.Machine) string {
+	if m.Dirs.Config == "" {
+		return ""
+	}
+	return filepath.Join(m.Dirs.Config, "hosts.json")
+}
 
 // dockerDir is docker's own configuration folder.
 func (a *app) dockerDir() string {

@@ -31,9 +31,10 @@ type trustOptions struct {
 	yes         bool
 
 	// What a vicr with other rights is told by the one that starts it.
-	keep   bool   // never replace a CA, whatever was agreed to
-	half   string // make this half alone
-	speaks string // what the registry was seen to speak, for --insecure
+	keep      bool   // never replace a CA, whatever was agreed to
+	half      string // make this half alone: the machine's
+	speaks    string // what the registry was seen to speak, for --insecure
+	rootWaits bool   // root makes the machine's half, see handBack
 }
 
 // A target is what is to be trusted: one registry, or with --insecure all in a
@@ -136,7 +137,8 @@ func (o *trustOptions) register(c *cobra.Command) {
 	f.BoolVar(&o.keep, "keep-recorded", false, "")
 	f.StringVar(&o.half, "half", "", "")
 	f.StringVar(&o.speaks, "speaks", "", "")
-	for _, name := range []string{"keep-recorded", "half", "speaks"} {
+	f.BoolVar(&o.rootWaits, "root-waits", false, "")
+	for _, name := range []string{"keep-recorded", "half", "speaks", "root-waits"} {
 		f.Lookup(name).Hidden = true
 	}
 }
@@ -156,7 +158,7 @@ func (o trustOptions) check() error {
 		return usagef("--client-cert and --client-key go together: half a pair breaks every pull from the registry")
 	case len(o.targets) > 1 && (o.caFile == "-" || !o.fingerprint.IsZero() || o.clientCert != ""):
 		return usagef("a fingerprint, a client certificate and a CA on standard input are for one registry at a time")
-	case !oneOf(o.half, "", string(install.User), string(install.Machine)) || !oneOf(o.speaks, "", "http", "https"):
+	case !oneOf(o.half, "", string(install.Machine)) || !oneOf(o.speaks, "", "http", "https"):
 		return usagef("--half and --speaks are vicr's own")
 	}
 	return nil
@@ -168,6 +170,9 @@ func runTrust(ctx context.Context, a *app, o trustOptions) error {
 	}
 	if err := o.check(); err != nil {
 		return err
+	}
+	if a.underSudo() && o.root == "" && o.half == "" {
+		return a.trustThroughUser(ctx, o)
 	}
 	return forEach(a, o.targets, func(t target) error { return aboutHost(t.host, trustOne(ctx, a, t, o)) })
 }

@@ -83,7 +83,7 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 	}
 	if a.underSudo() && o.root == "" {
 		// The user's own part, also when something of the machine's was left.
-		if again := a.again(ctx, nil); err == nil {
+		if again := a.again(ctx, nil, nil); err == nil {
 			err = again
 		}
 	}

@@ -89,6 +89,7 @@ type Program struct {
 	Dir            string   // where it runs; "": the root folder
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	Files          []*os.File    // that it has from number 3 on
 	Grace          time.Duration // between asking it to end and ending it
 }
 
@@ -103,7 +104,7 @@ func Run(ctx context.Context, p Program) (code int, err error) {
 	cmd.Env = append([]string{cleanPath}, p.Env...)
 	cmd.Dir = cmp.Or(p.Dir, string(filepath.Separator))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.Stdin, p.Stdout, p.Stderr
-	cmd.WaitDelay = p.Grace
+	cmd.ExtraFiles, cmd.WaitDelay = p.Files, p.Grace
 	cmd.Cancel = func() error { return askToEnd(cmd.Process) }
 	if p.User != nil {
 		cmd.Env = append(cmd.Env, "HOME="+p.User.Home, "USER="+p.User.Name, "LOGNAME="+p.User.Name)

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -58,7 +59,7 @@ func lookDockerLinux(m Machine, o Options) Docker {
 	if m.isDir(etcDocker) {
 		s.folder = etcDocker
 	}
-	v := variants{m: m, o: o, uid: m.userID(o)}
+	v := variants{m: m, o: o, uid: userID(o)}
 	v.running = lookDockerds(m, o, v.uid)
 	s.daemon, s.client = m.program(o, "dockerd"), m.program(o, "docker")
 	d.lookForSnap(v)
@@ -89,6 +90,9 @@ func lookDockerLinux(m Machine, o Options) Docker {
 	}
 	d.Daemon = lookDaemon(m, o, root)
 	d.ConfigFile = d.Daemon.ConfigFile
+	if o.UserID > 0 { // root leaves them to that user
+		d.Variants = slices.DeleteFunc(d.Variants, func(v Variant) bool { return v.User })
+	}
 	return d
 }
 

@@ -84,7 +84,7 @@ type Options struct {
 	Root       string // "" for the machine itself
 	Home       string // of the user whose folders are meant
 	Euid       int
-	Sudo       bool                         // Home is that of the one who called sudo; else root has no user's engines
+	UserID     int                          // of who called sudo, whose own engines root leaves to them; 0: nobody did
 	Getenv     func(string) string          // nil: no variable is set
 	DockerHost string                       // the engine in use, as in DOCKER_HOST; "" for the default one
 	LookPath   func(string) (string, error) // nil: programs are looked for in their usual places alone

@@ -214,25 +214,14 @@ func procPath(pid int, name string) string {
 	return procFolder + "/" + strconv.Itoa(pid) + "/" + name
 }
 
-// userID is the number of the user whose home is meant, -1 if it is not known.
-// Under sudo the effective one is root's, so /etc/passwd has to tell.
-func (m Machine) userID(o Options) int {
-	if o.Euid > 0 {
+// userID is the number of the user whose engines are looked for, -1 for root's
+// own alone: whoever chose HOME does not choose whose programs root believes.
+func userID(o Options) int {
+	switch {
+	case o.Euid > 0:
 		return o.Euid
-	}
-	if !o.Sudo || o.Home == "" {
-		return -1 // whoever chose HOME does not choose whose programs root believes
-	}
-	data, err := m.ReadFile("/etc/passwd", 4<<20)
-	if err != nil {
-		return -1
-	}
-	for line := range strings.Lines(string(data)) {
-		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) == 7 && path.Clean(f[5]) == o.Home {
-			if uid, err := strconv.Atoi(f[2]); err == nil {
-				return uid
-			}
-		}
+	case o.UserID > 0:
+		return o.UserID
 	}
 	return -1
 }

@@ -125,6 +125,10 @@ func (d *Docker) addRootless(v variants, evidence, socket string) {
 		return
 	}
 	r := Variant{Kind: Rootless, Evidence: evidence, Socket: socket, User: true}
+	if v.o.UserID > 0 { // how somebody else starts theirs is nothing for root to read
+		d.add(r)
+		return
+	}
 	if own := v.o.userConfig(); own != "" {
 		r.CertsDir = own + "/docker/" + certsD // dockerd asks os.UserConfigDir, which follows XDG_CONFIG_HOME too
 	}
