@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
+	"github.com/vicr-cli/vicr/internal/shell"
 	"github.com/vicr-cli/vicr/internal/store"
 	"github.com/vicr-cli/vicr/internal/transfer"
 	"github.com/vicr-cli/vicr/internal/wire"
@@ -167,3 +169,6 @@ func doubtHints(err error, _ string) []string {
 		shellLine([]string{"vicr", "untrust", d.Host, "--force"}) + " forgets it and leaves that file as it is",
 	}
 }
+
+// shellLine is argv as it can be pasted.
+func shellLine(argv []string) string { return shell.Line(runtime.GOOS, argv) }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/install"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/proof"
+	"github.com/vicr-cli/vicr/internal/shell"
 	"github.com/vicr-cli/vicr/internal/trust"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
@@ -230,11 +232,11 @@ func (a *app) lineForRoot(r trusting, args []string) string {
 	}
 	for _, s := range r.planned.User {
 		if s.Tool == string(trust.ToolVicr) && !s.Secret {
-			return "sudo " + shellLine(args) + " < " + shellQuote(s.Path)
+			return "sudo " + shellLine(args) + " < " + shell.Word(runtime.GOOS, s.Path)
 		}
 	}
 	if r.o.caFile != "" && r.o.caFile != "-" {
-		return "sudo " + shellLine(args) + " < " + shellQuote(r.o.caFile)
+		return "sudo " + shellLine(args) + " < " + shell.Word(runtime.GOOS, r.o.caFile)
 	}
 	return "sudo " + shellLine([]string{
 		a.env.Executable, "trust", r.target.String(), "--for", strings.Join(toolNames(install.Tools(r.planned, install.Machine)), ","),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -228,23 +227,4 @@ func untrustArgs(t target, o untrustOptions) []string {
 		args = append(args, "--force")
 	}
 	return args
-}
-
-// shellLine is argv as it can be pasted into a shell.
-func shellLine(argv []string) string {
-	quoted := make([]string, len(argv))
-	for i, s := range argv {
-		quoted[i] = shellQuote(s)
-	}
-	return strings.Join(quoted, " ")
-}
-
-func shellQuote(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,[]", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 && !strings.ContainsAny(s, "[]") {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

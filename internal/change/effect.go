@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/shell"
 )
 
 const (
@@ -156,7 +158,7 @@ func (s *session) runProgram(ctx context.Context, c Command, back bool) (line st
 // command is what does by hand what the step does when files are taken back.
 func (s Step) command() string {
 	if s.Op == OpReload {
-		return "kill -HUP $(cat " + word(s.Reload.PIDFile) + ")"
+		return "kill -HUP $(cat " + shell.Word(runtime.GOOS, s.Reload.PIDFile) + ")"
 	}
 	return commandLine(s.Run.undo())
 }
@@ -174,21 +176,4 @@ func sameEffect(a, b Step) bool {
 	return a.Tool == b.Tool && a.String() == b.String() && a.command() == b.command()
 }
 
-func commandLine(argv []string) string {
-	words := make([]string, len(argv))
-	for i, w := range argv {
-		words[i] = word(w)
-	}
-	return strings.Join(words, " ")
-}
-
-// word quotes what a shell would not take as one word as it is.
-func word(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@%+,", r)
-	}
-	if s != "" && strings.TrimFunc(s, plain) == "" {
-		return s
-	}
-	return quote(s)
-}
+func commandLine(argv []string) string { return shell.Line(runtime.GOOS, argv) }

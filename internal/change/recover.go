@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
+
+	"github.com/vicr-cli/vicr/internal/shell"
 )
 
 // Recover puts in order what a killed run left: a change is rolled back, an
@@ -104,7 +105,7 @@ func removeCommand(path string) string {
 	if runtime.GOOS == "windows" {
 		return `del "` + path + `"`
 	}
-	return "rm -f -- " + quote(path)
+	return "rm -f -- " + shell.Quote(path)
 }
 
 func copyCommand(from, to string, v *Version) string {
@@ -115,8 +116,5 @@ func copyCommand(from, to string, v *Version) string {
 	if v.Owner != nil {
 		owner = fmt.Sprintf(" -o %d -g %d", v.Owner.UID, v.Owner.GID)
 	}
-	return fmt.Sprintf("install -m %04o%s -- %s %s", v.Mode.Perm(), owner, quote(from), quote(to))
+	return fmt.Sprintf("install -m %04o%s -- %s %s", v.Mode.Perm(), owner, shell.Quote(from), shell.Quote(to))
 }
-
-// quote makes one word of a POSIX shell.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/shell"
 )
 
 // A verdict says what is to be done about a file that was changed.
@@ -271,7 +272,7 @@ func (s *session) incomplete(e *RollbackError, failed []Record) {
 			for _, f := range slices.Backward(r.Folders) {
 				if _, err := s.tree.Stat(f); err == nil {
 					e.Left = append(e.Left, s.tree.Real(f))
-					e.Commands = append(e.Commands, "rmdir -- "+quote(s.tree.Real(f)))
+					e.Commands = append(e.Commands, "rmdir -- "+shell.Quote(s.tree.Real(f)))
 				}
 			}
 			continue

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/vicr-cli/vicr/internal/shell"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
 
@@ -56,13 +57,7 @@ func escaped(s string) string {
 }
 
 // word makes s one word of a shell.
-func word(s string) string {
-	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+="
-	if s != "" && strings.Trim(s, safe) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
+func word(s string) string { return shell.Word("", s) }
 
 // why is err in the words of people, where Go's would say more about sockets
 // than about what is wrong.

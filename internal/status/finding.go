@@ -1,6 +1,10 @@
 package status
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/vicr-cli/vicr/internal/shell"
+)
 
 // A Kind says what a [Finding] is about.
 type Kind string
@@ -98,13 +102,4 @@ func (c *checker) sudo(path string) string {
 }
 
 // quote makes s one word of the shell that the machine's users type into.
-func (c *checker) quote(s string) string {
-	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,"
-	if s != "" && strings.Trim(s, safe) == "" {
-		return s
-	}
-	if c.m.GOOS == "windows" {
-		return `"` + strings.ReplaceAll(s, `"`, "") + `"`
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
+func (c *checker) quote(s string) string { return shell.Word(c.m.GOOS, s) }

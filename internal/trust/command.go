@@ -8,6 +8,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/shell"
 )
 
 // subject is what is trusted, as it is typed.
@@ -109,19 +110,7 @@ func (p *planner) restart(t Tool, l level, r restart) {
 }
 
 // quote makes s one word of the shell that the machine's users type into.
-func (p *planner) quote(s string) string {
-	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+="
-	if p.m.GOOS == "windows" {
-		if strings.Trim(s, safe+`\`) == "" {
-			return s
-		}
-		return `"` + strings.ReplaceAll(s, `"`, "") + `"`
-	}
-	if s != "" && strings.Trim(s, safe) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
+func (p *planner) quote(s string) string { return shell.Word(p.m.GOOS, s) }
 
 // plain shows foreign text without what could steer a terminal.
 func plain(s string) string {
