@@ -276,11 +276,11 @@ func (r trustResult) text(w io.Writer) error {
 
 // nothingPlanned says why no tool can be set up.
 func nothingPlanned(p trust.Planned) error {
-	why := "no tool was found"
+	why, hint := "no tool was found", ""
 	for _, s := range p.Skipped {
-		why = string(s.Tool) + ": " + s.Why
+		why, hint = string(s.Tool)+": "+s.Why, s.Command
 	}
-	return usagef("there is nothing to set up: %s", why)
+	return &usageError{text: "there is nothing to set up: " + why, hint: hint}
 }
 
 func toolNames(tools []trust.Tool) []string {
