@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/machine"
+	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 )
 
@@ -94,18 +96,54 @@ func systemRuns(m machine.Machine, s machine.System, path string, c *x509.Certif
 	return argv, undo
 }
 
-// systemFile is where the CA of h is put, "" if nowhere. macOS and Windows keep
-// a store of their own, and it lies beside vicr's journal.
+// ownPrefix begins the names of vicr's files in the system's store.
+const ownPrefix = "vicr-"
+
+// systemFile is where the CA of h is put, "" if nowhere.
 func systemFile(m machine.Machine, h ref.Host) string {
-	s := m.System
-	dir := s.Dir
-	if dir == "" && (s.Family == "macos" || s.Family == "windows") && m.Dirs.MachineState != "" {
-		dir = m.Join(m.Dirs.MachineState, "ca")
-	}
+	dir := systemDir(m)
 	if dir == "" || h.IsZero() {
 		return ""
 	}
-	return m.Join(dir, "vicr-"+h.Folder()+s.Ext)
+	return m.Join(dir, ownPrefix+h.Folder()+m.System.Ext)
+}
+
+// systemDir is the folder of it. macOS and Windows keep a store of their own,
+// and it lies beside vicr's journal.
+func systemDir(m machine.Machine) string {
+	s := m.System
+	if s.Dir == "" && (s.Family == "macos" || s.Family == "windows") && m.Dirs.MachineState != "" {
+		return m.Join(m.Dirs.MachineState, "ca")
+	}
+	return s.Dir
+}
+
+// OwnRoots are the CAs that vicr has put into the system's store and that
+// vouch for what h shows. The system's roots hold them too: who is trusted by
+// them is not publicly trusted, and other tools may know nothing of it.
+func OwnRoots(m machine.Machine, h ref.Host, chain []*x509.Certificate, now time.Time) []*x509.Certificate {
+	dir := systemDir(m)
+	if dir == "" {
+		return nil
+	}
+	entries, err := m.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var own []*x509.Certificate
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ownPrefix) || !strings.HasSuffix(e.Name(), m.System.Ext) {
+			continue
+		}
+		for _, c := range readCA(m, m.Join(dir, e.Name())).certs {
+			pool := x509.NewCertPool()
+			pool.AddCert(c)
+			if pki.Judge(chain, pool, h.Endpoint().Name(), now) == nil {
+				own = append(own, c)
+			}
+		}
+	}
+	return own
 }
 
 // scope says for which hosts a CA may speak, by its own name constraints (RFC
