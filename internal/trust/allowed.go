@@ -3,9 +3,9 @@ package trust
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
-	"path"
 	"slices"
 	"strings"
 
@@ -229,11 +229,13 @@ func MayReload(m machine.Machine, r change.Reload) bool {
 	}
 	files := []string{"/var/run/docker.pid", "/run/docker.pid"}
 	for _, e := range append([]engine{rootful(m)}, engines(m)...) {
-		files = append(files, e.daemon.PIDFile)
+		if !e.user || m.Euid != 0 { // root does nothing for the user's own
+			files = append(files, e.daemon.PIDFile)
+		}
 	}
-	if path.Base(path.Dir(path.Dir(r.PIDFile))) == "user" && path.Base(r.PIDFile) == "docker.pid" && strings.HasPrefix(r.PIDFile, "/run/user/") {
+	if m.Euid >= 0 {
 		// Rootless Docker's, of which nothing is seen while it does not run.
-		return path.Clean(r.PIDFile) == r.PIDFile
+		files = append(files, fmt.Sprintf("/run/user/%d/docker.pid", m.Euid))
 	}
 	return slices.Contains(files, r.PIDFile)
 }

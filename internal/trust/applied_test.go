@@ -126,6 +126,38 @@ func TestMayRunAndReloadTakeNothingElse(t *testing.T) {
 	}
 }
 
+// Who runs a rootless engine reloads it, and root nobody's.
+func TestMayReloadTakesOnlyTheUsersOwnRootlessEngine(t *testing.T) {
+	t.Parallel()
+	seen := files(map[string]string{"/run/user/1000/docker.sock=": ""})
+	env := func(name string) string { return map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000"}[name] }
+	passwd := files(map[string]string{"/run/user/1000/docker.sock=": "", "/etc/passwd": "ann:x:1000:1000::/home/ann:/bin/sh\n"})
+	for name, tt := range map[string]struct {
+		o    machine.Options
+		file string
+		want bool
+	}{
+		"her own":                   {machine.Options{Euid: 1000, FS: seen, Getenv: env}, "/run/user/1000/docker.pid", true},
+		"her own, unseen":           {machine.Options{Euid: 1000, FS: files(nothing())}, "/run/user/1000/docker.pid", true},
+		"somebody else's":           {machine.Options{Euid: 1000, FS: seen}, "/run/user/1001/docker.pid", false},
+		"nobody's":                  {machine.Options{Euid: 1000, FS: seen}, "/run/user/x/docker.pid", false},
+		"the same number otherwise": {machine.Options{Euid: 1000, FS: seen}, "/run/user/01000/docker.pid", false},
+		"root, hers":                {machine.Options{FS: seen}, "/run/user/1000/docker.pid", false},
+		"root with her variables":   {machine.Options{FS: seen, Getenv: env}, "/run/user/1000/docker.pid", false},
+		"root by sudo":              {machine.Options{FS: passwd, Sudo: true}, "/run/user/1000/docker.pid", false},
+		"root, root's":              {machine.Options{FS: seen}, "/var/run/docker.pid", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tt.o.GOOS, tt.o.Home = "linux", "/home/ann"
+			m := machine.Look(tt.o)
+			if got := trust.MayReload(m, change.Reload{PIDFile: tt.file, Exe: []string{"dockerd"}}); got != tt.want {
+				t.Errorf("%s may be reloaded: %t", tt.file, got)
+			}
+		})
+	}
+}
+
 // A store that keeps certificates by themselves is told which one is to go: that
 // is the one of the registry, and none that the system or somebody else put there.
 func TestMayRunTakesOnlyTheCertificateOfTheRegistryOutOfAStore(t *testing.T) {
