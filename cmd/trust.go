@@ -169,7 +169,7 @@ func runTrust(ctx context.Context, a *app, o trustOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	return forEach(a, o.targets, func(t target) error { return aboutHost(t.host, trustOne(ctx, a, t, o)) })
+	return forEach(a, o.targets, func(t target) error { return aboutHost(t.host, a.aboutHome(trustOne(ctx, a, t, o))) })
 }
 
 // A trusting is one run of trust for one target.

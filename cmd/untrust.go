@@ -76,7 +76,7 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 		}
 	}
 	if _, err = a.recover(ctx, mine, o.dryRun); err == nil {
-		err = forEach(a, o.targets, func(t target) error { return aboutHost(t.host, untrustOne(ctx, a, t, site, o)) })
+		err = forEach(a, o.targets, func(t target) error { return aboutHost(t.host, a.aboutHome(untrustOne(ctx, a, t, site, o))) })
 	}
 	if a.underSudo() && o.root == "" {
 		// The user's own part, also when something of the machine's was left.
