@@ -90,7 +90,7 @@ func (r Reload) look(t *atomicfile.Tree, pid int) (string, error) {
 // file's time says nothing, for clocks are set and machines sleep.
 func (r Reload) wrote(t *atomicfile.Tree, pid int) bool {
 	proc := fmt.Sprintf("/proc/%d/", pid)
-	status, err := os.ReadFile(proc + "status")
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil || !runsAs(string(status), os.Geteuid()) {
 		return false
 	}
@@ -98,7 +98,7 @@ func (r Reload) wrote(t *atomicfile.Tree, pid int) bool {
 	if err != nil {
 		return false
 	}
-	argv, err := os.ReadFile(proc + "cmdline")
+	argv, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
 		return false
 	}
@@ -145,7 +145,7 @@ func pidFlag(argv []string) (file string) {
 }
 
 func sameFile(a, b string) bool {
-	is, err := os.Stat(a)
+	is, err := os.Stat(a) //nolint:gosec // what a process names is only compared
 	if err != nil {
 		return false
 	}
