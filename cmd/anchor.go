@@ -35,10 +35,12 @@ func (a *app) findAnchor(ctx context.Context, h ref.Host, o trustOptions) (found
 		if err != nil {
 			return found{}, err
 		}
-		if r.Verdict == probe.Public && o.caFile == "" {
-			return found{public: true}, a.checkPublic(r.Chain, o.fingerprint)
-		}
 		req.Chain = r.Chain
+		if r.Verdict == probe.Public && o.caFile == "" {
+			if req.System = a.ownRoots(r); req.System == nil {
+				return found{public: true}, a.checkPublic(r.Chain, o.fingerprint)
+			}
+		}
 		if o.caFile == "" {
 			if req.Getcert, err = a.download(ctx, h, r); err != nil {
 				return found{}, err
@@ -47,6 +49,12 @@ func (a *app) findAnchor(ctx context.Context, h ref.Host, o trustOptions) (found
 	}
 	anchor, err := pki.Choose(req)
 	return found{anchor: anchor}, err
+}
+
+// ownRoots are the roots of the system that are there because of vicr and vouch
+// for what was seen.
+func (a *app) ownRoots(r probe.Report) []*x509.Certificate {
+	return trust.OwnRoots(a.machine(), r.Host, r.Chain, a.env.Now())
 }
 
 // checkPublic holds a fingerprint, if one was given, against what the system trusts.

@@ -55,7 +55,7 @@ func (a *app) askWhatItSpeaks(ctx context.Context, r *trusting) (public bool, er
 	} else {
 		r.o.speaks = "https"
 	}
-	return found.Verdict == probe.Public, nil
+	return found.Verdict == probe.Public && a.ownRoots(found) == nil, nil
 }
 
 // clientPair reads the client certificate and its key.

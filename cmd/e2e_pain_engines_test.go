@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/testkit"
 )
 
@@ -221,4 +222,42 @@ func contentTrust(t *testing.T, b *bench) {
 	}
 	b.want(t, 0, b.vicr, "untrust", tls1)
 	b.refuses(t, "after untrust", signed)
+}
+
+// A registry that is trusted because vicr made the system trust it is not
+// publicly trusted: other tools can be added, and all of it is taken back.
+func TestRealToolsAfterTheSystemsStore(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, buildVicr(t))
+	b.StartRegistry(t, testkit.Registry{Addr: tls1, Cert: b.leaf})
+	b.StartDockerd(t, testkit.Dockerd{})
+	inspect := []string{testkit.Need(t, "skopeo", "skopeo"), "inspect", "docker://" + tls1 + "/" + image}
+	before := b.machineState(t)
+	b.refuses(t, "before", pullOf(tls1)) // dockerd has read the system's CAs now, for good
+	b.trustCA(t, tls1, "system")
+	fingerprint := pki.SHA256(b.ca.Certificate).String()
+	for _, tool := range []string{"docker", "podman"} {
+		run := b.want(t, 0, b.vicr, "trust", tls1, "--for", tool, "--fingerprint", fingerprint)
+		if !strings.Contains(run.Stdout, "trusted for "+tool) {
+			t.Errorf("for %s it says %q", tool, run.Stdout)
+		}
+	}
+	b.trusts(t, tls1)
+	b.want(t, 0, inspect...)
+	for _, certs := range []string{"/etc/docker/certs.d/", "/etc/containers/certs.d/"} {
+		if _, err := os.Stat(b.Etc(certs + tls1 + "/ca.crt")); err != nil {
+			t.Error(err)
+		}
+	}
+	b.want(t, 0, b.vicr, "untrust", tls1)
+	b.refuses(t, "after untrust", pullOf(tls1))
+	b.refuses(t, "after untrust", inspect)
+
+	b.trustCA(t, tls1, "system")
+	b.want(t, 0, b.vicr, "trust", tls1, "--for", "docker", "--insecure", "--yes")
+	b.wantListed(t, "insecure", tls1)
+	b.want(t, 0, b.vicr, "untrust", tls1)
+	if after := b.machineState(t); after != before {
+		t.Errorf("not as before: %s", differs(before, after))
+	}
 }

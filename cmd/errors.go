@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/fatih/color"
@@ -119,6 +120,20 @@ func aboutHost(h ref.Host, err error) error {
 	return &hostError{h, err}
 }
 
+// A homeError says that root was given a home that somebody else can change.
+type homeError struct{ err error }
+
+func (e *homeError) Error() string { return e.err.Error() }
+func (e *homeError) Unwrap() error { return e.err }
+
+func (a *app) aboutHome(err error) error {
+	var p *atomicfile.ParentError
+	if errors.As(err, &p) && a.env.Euid == 0 && !a.underSudo() && strings.HasPrefix(p.Path, a.home()+"/") {
+		return &homeError{err}
+	}
+	return err
+}
+
 // A rule turns one kind of error into an exit code and hints.
 type rule struct {
 	code  int
@@ -151,6 +166,10 @@ var rules = []rule{
 	{
 		code: codeRefused, when: "--restart would end running containers", match: is[*install.BusyError],
 		try: "docker ps shows them; stop them, or let them live on with \"live-restore\": true in daemon.json and: systemctl reload docker",
+	},
+	{
+		code: codeRefused, when: "root's HOME is somebody else's, who could lead root elsewhere by a link", match: is[*homeError],
+		try: "vicr trust HOST --for docker,podman writes to the machine's own folders, which vicr reads too; or set HOME to root's own, such as HOME=/root, for each vicr command",
 	},
 	{code: codeRefused, when: "a file is reached by a link, or lies below a folder, that others may change", match: either[*atomicfile.LinkError, *atomicfile.ParentError], try: "look at what is named with ls -la; only root may own and write what leads to it"},
 	{code: codeFailed, when: "a file is marked so that it cannot change", match: is[*atomicfile.ImmutableError], hints: immutableHints},

@@ -230,7 +230,6 @@ func (a *app) wholeMachine(root string) machine.Machine {
 }
 
 func (a *app) lookFor(root string) machine.Options {
-	// A context that cannot be read is told by the commands that need an engine.
 	o := machine.Options{
 		GOOS: runtime.GOOS, Root: root, Home: a.home(), Euid: a.env.Euid, Getenv: a.env.Getenv, LookPath: exec.LookPath,
 	}
@@ -244,10 +243,9 @@ func (a *app) lookFor(root string) machine.Options {
 		o.LookPath = nil // root runs what it finds
 	}
 	host, _, err := engine.Resolve(a.engineFrom())
-	if err != nil {
-		host = a.env.Getenv("DOCKER_HOST")
+	if o.DockerHost = host; err != nil {
+		o.NoHost = err.Error()
 	}
-	o.DockerHost = host
 	return o
 }
 

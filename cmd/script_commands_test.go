@@ -35,6 +35,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"sandbox":  startSandbox,
 		"hostile":  startHostile,
 		"exits":    exits,
+		"giveaway": giveAway,
 		"unlike":   unlike,
 		"peer":     startPeer,
 		"fromfile": fromFile,
@@ -64,6 +65,14 @@ func startSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	for _, u := range s.Users() {
 		ts.Check(os.WriteFile(ts.MkAbs(u.Name+".password"), []byte(u.Password+"\n"), 0o600))
 	}
+}
+
+// giveAway makes a folder another user's.
+func giveAway(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: giveaway FOLDER")
+	}
+	ts.Check(os.Chown(ts.MkAbs(args[0]), 1234, 1234))
 }
 
 // startHostile starts a TLS registry with an image app:1 in it and one fault,

@@ -174,7 +174,7 @@ func runTrust(ctx context.Context, a *app, o trustOptions) error {
 	if a.underSudo() && o.root == "" && o.half == "" {
 		return a.trustThroughUser(ctx, o)
 	}
-	return forEach(a, o.targets, func(t target) error { return aboutHost(t.host, trustOne(ctx, a, t, o)) })
+	return forEach(a, o.targets, func(t target) error { return aboutHost(t.host, a.aboutHome(trustOne(ctx, a, t, o))) })
 }
 
 // A trusting is one run of trust for one target.
@@ -281,11 +281,11 @@ func (r trustResult) text(w io.Writer) error {
 
 // nothingPlanned says why no tool can be set up.
 func nothingPlanned(p trust.Planned) error {
-	why := "no tool was found"
+	why, hint := "no tool was found", ""
 	for _, s := range p.Skipped {
-		why = string(s.Tool) + ": " + s.Why
+		why, hint = string(s.Tool)+": "+s.Why, s.Command
 	}
-	return usagef("there is nothing to set up: %s", why)
+	return &usageError{text: "there is nothing to set up: " + why, hint: hint}
 }
 
 func toolNames(tools []trust.Tool) []string {

@@ -15,8 +15,10 @@ type goal struct {
 	data   []byte // of record.Before when that is not the entry's own
 }
 
-// aim works out what undoing the entry does, last change first.
+// aim works out what undoing the entry does, last change first. What others
+// need too is theirs alone in c from then on.
 func (j *Journal) aim(c *content, entry int, force bool) ([]goal, error) {
+	c.handOver(entry)
 	var goals []goal
 	for _, r := range slices.Backward(c.Entries[entry].Records) {
 		g := goal{record: r}

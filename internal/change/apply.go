@@ -53,7 +53,11 @@ func (j *Journal) apply(ctx context.Context, subject Subject, plan Plan, prove f
 	if err != nil || len(pending) == 0 {
 		return false, err
 	}
-	works, effects, err := s.prepare(subject.Host, pending)
+	also, err := s.also(subject.Host, plan)
+	if err != nil {
+		return false, err
+	}
+	works, effects, err := s.prepare(subject.Host, append(pending, also...))
 	if err != nil {
 		return false, err
 	}
@@ -166,6 +170,7 @@ func cloneEntries(entries []Entry) []Entry {
 // first, and is after all of them what it is after the last.
 func (s *session) share(host string, r *Record) {
 	if len(r.Edits) == 0 {
+		s.shareWhole(host, r)
 		return
 	}
 	now, shared, others := r.Before, false, false
@@ -190,6 +195,22 @@ func (s *session) share(host string, r *Record) {
 	}
 	if !shared && others {
 		r.Inexact = true
+	}
+}
+
+// shareWhole: a file that another host had written to the letter was before
+// both what it was before the first.
+func (s *session) shareWhole(host string, r *Record) {
+	if r.After == nil || !sameBytes(r.Before, r.After) {
+		return
+	}
+	for _, e := range s.state.Entries {
+		for _, known := range e.Records {
+			if e.Subject.Host != host && known.Path == r.Path && len(known.Edits) == 0 && sameBytes(known.After, r.After) {
+				r.Before = known.Before
+				return
+			}
+		}
 	}
 }
 

@@ -35,6 +35,10 @@ type crashCase struct {
 func crashCases() []crashCase {
 	none := func(*testing.T, *change.Journal) {}
 	applied := func(t *testing.T, j *change.Journal) { t.Helper(); apply(t, j, hostA, planA()) }
+	alike := func(t *testing.T, j *change.Journal) {
+		t.Helper()
+		apply(t, j, hostB, change.Plan{planA()[0], planA()[2]})
+	}
 	return append(liveCases(), []crashCase{
 		{name: "apply", verb: "apply", prepare: none, again: "apply"},
 		{name: "apply over an older plan", verb: "apply-again", prepare: applied, again: "apply-again"},
@@ -43,6 +47,12 @@ func crashCases() []crashCase {
 		{name: "undo beside another host", verb: "undo", again: "undo", prepare: func(t *testing.T, j *change.Journal) {
 			t.Helper()
 			apply(t, j, hostB, change.Plan{writeStep(certAt(hostB), "b", 0o644)})
+			applied(t, j)
+		}},
+		{name: "apply of what another host wants too", verb: "apply", prepare: alike, again: "apply"},
+		{name: "undo of what another host wants too", verb: "undo", again: "undo", prepare: func(t *testing.T, j *change.Journal) {
+			t.Helper()
+			alike(t, j)
 			applied(t, j)
 		}},
 	}...)

@@ -105,13 +105,18 @@ func settled(root string) func(context.Context, string, change.Reload) error {
 
 // startDaemon starts one for the machine and waits until it listens. The test
 // ends it.
-func startDaemon(t *testing.T, bin, root string) *exec.Cmd {
+func startDaemon(t *testing.T, bin, root string, flags ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(bin, flags...)
+	cmd.Env = []string{verbEnv + "=daemon", rootEnv + "=" + root, "GOMAXPROCS=1"}
+	return listens(t, cmd, root)
+}
+
+func listens(t *testing.T, cmd *exec.Cmd, root string) *exec.Cmd {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(root, "run"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(bin)
-	cmd.Env = []string{verbEnv + "=daemon", rootEnv + "=" + root, "GOMAXPROCS=1"}
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {

@@ -147,7 +147,12 @@ func (s *session) runProgram(ctx context.Context, c Command, back bool) (line st
 	if back {
 		argv = c.undo()
 	}
-	err = atomicfile.Mutate(func() error { _, err := program(ctx, argv, s.effectLimit); return err })
+	var output string
+	err = atomicfile.Mutate(func() (err error) { output, err = program(ctx, argv, s.effectLimit); return err })
+	var failed *ProgramError
+	if back && c.Gone != "" && errors.As(err, &failed) && failed.Code > 0 && strings.Contains(output, c.Gone) {
+		err = nil
+	}
 	if back && errors.Is(err, fs.ErrNotExist) {
 		// What it kept up to date went with it.
 		return argv[0] + " is gone: it is not run", nil

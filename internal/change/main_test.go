@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
@@ -16,8 +17,9 @@ import (
 // The crash tests run this test binary, built with crash points, as the vicr
 // that is killed. What it does there is named by the environment.
 const (
-	verbEnv = "VICR_TEST_VERB"
-	rootEnv = "VICR_TEST_ROOT"
+	verbEnv   = "VICR_TEST_VERB"
+	rootEnv   = "VICR_TEST_ROOT"
+	chrootEnv = "VICR_TEST_CHROOT" // set: the root becomes the root of the process
 )
 
 func TestMain(m *testing.M) {
@@ -25,7 +27,15 @@ func TestMain(m *testing.M) {
 	if verb == "" {
 		os.Exit(m.Run())
 	}
-	if err := perform(context.Background(), verb, os.Getenv(rootEnv)); err != nil {
+	root := os.Getenv(rootEnv)
+	if os.Getenv(chrootEnv) != "" {
+		if err := errors.Join(syscall.Chroot(root), os.Chdir("/")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		root = "/"
+	}
+	if err := perform(context.Background(), verb, root); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

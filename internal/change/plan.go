@@ -60,9 +60,10 @@ type Reload struct {
 
 // A Command is a program that makes a change count, and the one that takes it back.
 type Command struct {
-	What string   `json:"what"` // in words
-	Argv []string `json:"argv"` // absolute path first
-	Undo []string `json:"undo"` // nil: Argv again
+	What string   `json:"what"`           // in words
+	Argv []string `json:"argv"`           // absolute path first
+	Undo []string `json:"undo"`           // nil: Argv again
+	Gone string   `json:"gone,omitempty"` // what a failed Undo says where nothing is left to take back; "": it says nothing of the kind
 }
 
 // String says in one line what the step does.

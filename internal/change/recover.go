@@ -88,7 +88,7 @@ func (s *session) revert(ctx context.Context, always bool) (u Undo, err error) {
 		}
 		s.merge(tx, rest.left, StateLeft)
 	}
-	s.bequeath(rest.used)
+	s.state.bequeath(rest.used)
 	s.state.Open = nil
 	return u, joined(s.save(), rest.untold)
 }

@@ -44,6 +44,7 @@ func lists(t *rapid.T, root, host string) bool {
 // those that are left, and after the last it is as before, to the byte.
 func TestSharedFileComesBackInAnyOrder(t *testing.T) {
 	t.Parallel()
+	const all = "all.example.com" // what each of them wants too
 	hosts := []string{hostA, hostB, "third.example.com", "10.0.0.0/8"}
 	rapid.Check(t, func(rt *rapid.T) {
 		root := world(t)
@@ -71,10 +72,13 @@ func TestSharedFileComesBackInAnyOrder(t *testing.T) {
 			host := rapid.SampledFrom(hosts).Draw(rt, "host")
 			if trusted[host] && rapid.Bool().Draw(rt, "undo") {
 				undo(host)
-			} else if err := j.Apply(t.Context(), subject(host), change.Plan{editStep(host), reloadStep()}, nil); err != nil {
+			} else if err := j.Apply(t.Context(), subject(host), change.Plan{editStep(host), editStep(all), reloadStep()}, nil); err != nil {
 				rt.Fatal(err)
 			} else {
 				trusted[host] = true
+			}
+			if lists(rt, root, all) != (len(trusted) > 0) {
+				rt.Fatalf("trusted are %v, and the common one is listed: %v", trusted, len(trusted) == 0)
 			}
 			for _, host := range hosts {
 				if lists(rt, root, host) != trusted[host] {
@@ -252,6 +256,81 @@ func TestEditThatIsMadeAgainInAnotherFileLeavesThatFile(t *testing.T) {
 	if data, err := os.ReadFile(filepath.Join(root, daemonJSON)); err != nil || string(data) != `{"theirs": true}` {
 		t.Errorf("%s, %v", data, err)
 	}
+}
+
+// Two hosts want the very same of one file: it holds that until the last one
+// leaves, and is then as it was, to the byte.
+func TestWhatTwoHostsWantAlikeGoesWithTheLast(t *testing.T) {
+	t.Parallel()
+	const config = "/etc/containerd/config.toml"
+	set := change.Step{Tool: "containerd", Path: config, Op: change.OpEdit, Mode: 0o644, DirMode: 0o755, Edit: &edit.Edit{
+		Format: edit.Set, Key: "plugins.cri.registry", Value: "config_path", Body: `"/etc/containerd/certs.d"`,
+	}}
+	write := change.Step{Tool: "containerd", Path: config, Op: change.OpWrite, Mode: 0o644, DirMode: 0o755, Data: []byte("# ours\n")}
+	for name, tt := range map[string]struct {
+		before string
+		step   change.Step
+		own    bool // each host edits the file for itself too
+		holds  string
+	}{
+		"an edit":                  {"version = 1\n", set, false, "config_path"},
+		"an edit of an empty file": {"", set, false, "config_path"},
+		"a new file":               {"none", write, false, "# ours"},
+		"a file of others":         {"theirs\n", write, false, "# ours"},
+		"beside edits of its own":  {"version = 1\n", set, true, "config_path"},
+	} {
+		for _, order := range [][]string{{hostA, hostB}, {hostB, hostA}} {
+			t.Run(name+", first "+order[0], func(t *testing.T) {
+				t.Parallel()
+				root := world(t)
+				_, j := open(t, root)
+				if tt.before != "none" {
+					put(t, root, config, tt.before, 0o600)
+				}
+				before := look(t, root)
+				for _, host := range []string{hostA, hostB} {
+					plan := change.Plan{tt.step, writeStep(certAt(host), host, 0o644)}
+					if tt.own {
+						plan = append(plan, change.Step{Tool: "containerd", Path: config, Op: change.OpEdit, Edit: &edit.Edit{
+							Format: edit.Set, Key: "", Value: "of-" + host[:5], Body: "1",
+						}})
+					}
+					apply(t, j, host, plan)
+				}
+				for i, host := range order {
+					if u := undo(t, j, host, false); len(u.Changed) > 0 {
+						t.Errorf("%s: %+v", host, u)
+					}
+					data, err := os.ReadFile(filepath.Join(root, config))
+					if err != nil && !errors.Is(err, os.ErrNotExist) {
+						t.Fatal(err)
+					}
+					if has := strings.Contains(string(data), tt.holds); has != (i == 0) {
+						t.Errorf("without %s it holds %q", host, data)
+					}
+				}
+				wantPicture(t, "after both", look(t, root), before)
+			})
+		}
+	}
+}
+
+// A change that fails takes nothing from the host that wanted the same before.
+func TestFailedChangeLeavesWhatAnotherHostWants(t *testing.T) {
+	t.Parallel()
+	root := world(t)
+	_, j := open(t, root)
+	before := look(t, root)
+	apply(t, j, hostA, change.Plan{editStep("both")})
+	wanted := look(t, root).machine()
+	plan := change.Plan{editStep("both"), writeStep(certAt(hostB), "x", 0o644)}
+	err := j.Apply(t.Context(), subject(hostB), plan, func(context.Context) error { return errProof })
+	if !errors.As(err, new(*change.RolledBackError)) {
+		t.Errorf("%v", err)
+	}
+	wantPicture(t, "rolled back", look(t, root).machine(), wanted)
+	undo(t, j, hostA, false)
+	wantPicture(t, "after", look(t, root), before)
 }
 
 // Trusting and untrusting leaves nothing behind, however often.

@@ -253,6 +253,10 @@ func (s *session) tell(ctx context.Context, effects []Step, files []*putBack, t 
 		if !slices.ContainsFunc(files, ours) {
 			continue
 		}
+		if host := s.needs(step); host != "" {
+			t.lines = append(t.lines, "leave what "+host+" needs: "+step.command()+" is not run")
+			continue
+		}
 		line, err := s.effect(ctx, s.state.Open.Subject.Host, step, true)
 		if err != nil {
 			t.errs = append(t.errs, err)
@@ -261,6 +265,23 @@ func (s *session) tell(ctx context.Context, effects []Step, files []*putBack, t 
 		}
 		t.lines = append(t.lines, line)
 	}
+}
+
+// needs is the host of another entry that did the same by other words, "" if
+// there is none: what takes both back is run when the last one leaves.
+func (s *session) needs(step Step) string {
+	if step.Op != OpRun {
+		return ""
+	}
+	for _, e := range s.state.Entries {
+		also := func(other Step) bool {
+			return other.Op == OpRun && slices.Equal(other.Run.undo(), step.Run.undo()) && !slices.Equal(other.Run.Argv, step.Run.Argv)
+		}
+		if e.Subject.Host != s.state.Open.Subject.Host && slices.ContainsFunc(e.Effects, also) {
+			return e.Subject.Host
+		}
+	}
+	return ""
 }
 
 // incomplete adds which files are not as they were, and how to put them back by hand.

@@ -235,7 +235,7 @@ func (s *session) undo(ctx context.Context) (u Undo, err error) {
 	} else {
 		s.state.Entries = slices.Delete(s.state.Entries, i, i+1)
 	}
-	s.bequeath(rest.used)
+	s.state.bequeath(rest.used)
 	s.state.Open = nil
 	if len(u.Lines)+len(u.Changed) == 0 {
 		u.Lines = append(u.Lines, forget(host))
@@ -276,17 +276,17 @@ func (s *session) unshare(host string, r Record) error {
 
 // bequeath hands folders that are still used to an entry that has files in
 // them: whoever leaves last removes them.
-func (s *session) bequeath(folders []string) {
+func (c *content) bequeath(folders []string) {
 	for _, f := range slices.Backward(folders) {
 		below := func(r Record) bool { return strings.HasPrefix(filepath.ToSlash(r.Path), filepath.ToSlash(f)+"/") }
-		for i := range s.state.Entries {
-			k := slices.IndexFunc(s.state.Entries[i].Records, below)
+		for i := range c.Entries {
+			k := slices.IndexFunc(c.Entries[i].Records, below)
 			if k < 0 {
 				continue
 			}
-			records := slices.Clone(s.state.Entries[i].Records)
+			records := slices.Clone(c.Entries[i].Records)
 			records[k].Folders = append([]string{f}, records[k].Folders...)
-			s.state.Entries[i].Records = records
+			c.Entries[i].Records = records
 			break
 		}
 	}

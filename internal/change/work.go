@@ -118,8 +118,11 @@ func (w work) carryOut(s *session) error {
 	if err := asBefore(); err != nil {
 		return err
 	}
-	if step.Op == OpRemove {
+	switch {
+	case step.Op == OpRemove:
 		return s.remove(r.Path)
+	case r.Before != nil && bytes.Equal(w.before, w.after) && r.Before.Mode == r.After.Mode:
+		return nil // another host's change made it so
 	}
 	if _, err := s.tree.MkdirAll(filepath.Dir(r.Path), cmp.Or(step.DirMode, newDirMode)); err != nil {
 		return err

@@ -106,6 +106,8 @@ func (d *doctor) noEngine(f facts) (outcome, bool) {
 	switch {
 	case len(f.engines) > 0:
 		return outcome{}, false
+	case m.Problem != "":
+		return warn("%s", m.Problem).try("docker context ls"), true
 	case m.Remote && m.RemoteName() != "":
 		return skip("the engine in use is on %s: run this there", strconv.Quote(m.RemoteName())), true
 	case m.Remote:

@@ -60,6 +60,7 @@ func TestEnginesThatAreNotThere(t *testing.T) {
 		"down":    {machine.Docker{Found: true, Evidence: "folder /etc/docker\x1b"}, doctor.Skip, "none runs here now"},
 		"remote":  {machine.Docker{Remote: true, Endpoint: "tcp://box.corp:2376"}, doctor.Skip, `"box.corp"`},
 		"far":     {machine.Docker{Remote: true}, doctor.Skip, "another machine"},
+		"unknown": {machine.Docker{Found: true, Problem: `docker context "nope": there is no such context` + "\x1b"}, doctor.Warn, "there is no such context"},
 		"gone":    {machine.Docker{Found: true, Socket: "/nowhere/docker.sock"}, doctor.Warn, "docker info"},
 		"a file":  {machine.Docker{Found: true, Socket: file(t)}, doctor.Warn, "docker info"},
 		"garbage": {machine.Docker{Found: true, Socket: garbage(t)}, doctor.Warn, "docker info"},

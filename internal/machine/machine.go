@@ -45,6 +45,7 @@ type Docker struct {
 
 	Remote   bool   // DockerHost names an engine on another machine
 	Endpoint string // DockerHost as scheme://host[:port] when Remote, "" if it cannot be read; may hold any byte
+	Problem  string // why nobody knows which engine is in use, "" if that is known; may hold any byte
 	Rootless bool   // an engine that runs as a normal user is among the Variants
 	Variants []Variant
 }
@@ -87,6 +88,7 @@ type Options struct {
 	UserID     int                          // of who called sudo, whose own engines root leaves to them; 0: nobody did
 	Getenv     func(string) string          // nil: no variable is set
 	DockerHost string                       // the engine in use, as in DOCKER_HOST; "" for the default one
+	NoHost     string                       // why DockerHost could not be found out, in words; "" if it was
 	LookPath   func(string) (string, error) // nil: programs are looked for in their usual places alone
 	// Show returns properties of a systemd unit by name, as systemctl show does;
 	// nil: the unit's files are read instead.
@@ -108,6 +110,9 @@ func Look(o Options) Machine {
 		o.Getenv, o.Show = nil, nil
 	}
 	m.Docker = lookDocker(m, o)
+	if o.Root == "" {
+		m.Docker.Problem = o.NoHost
+	}
 	m.Containerd = lookContainerd(m, o)
 	m.Podman = lookPodman(m, o)
 	m.BuildKit = lookBuildKit(m, o)

@@ -15,6 +15,8 @@ type store struct {
 	ids              []string // ID and ID_LIKE of os-release(5)
 }
 
+const keychain = "/Library/Keychains/System.keychain"
+
 const debianBundle = "/etc/ssl/certs/ca-certificates.crt"
 
 // stores are in the order in which folders decide where os-release does not.
@@ -108,10 +110,13 @@ func (m Machine) osIDs() []string {
 }
 
 func lookKeychain(m Machine) System {
-	s := System{Family: "macos", Ext: ".crt"}
+	s := System{Family: "macos", Ext: ".crt", Keychain: keychain}
 	if program := firstOf(m, "/usr/bin/security"); program != "" {
-		s.Update = []string{program, "add-trusted-cert", "-d", "-r", "trustRoot", "-k", "/Library/Keychains/System.keychain"}
-		s.Undo = []string{program, "remove-trusted-cert", "-d"}
+		s.Update = []string{program, "add-trusted-cert", "-d", "-r", "trustRoot", "-k", keychain}
+		// For root, -t is about the settings of the whole machine too (Apple
+		// Security, SecurityTool/keychain_delete.c).
+		s.Undo = []string{program, "delete-certificate", "-t", "-Z"}
+		s.Gone = "Unable to delete certificate matching"
 	}
 	return s
 }
@@ -123,6 +128,7 @@ func lookCertutil(m Machine, o Options) System {
 	if program := firstOf(m, join(windows, first(o.dir("SystemRoot"), `C:\Windows`), "System32", "certutil.exe")); program != "" {
 		s.Update = []string{program, "-addstore", "-f", "Root"}
 		s.Undo = []string{program, "-delstore", "Root"}
+		s.Gone = "0x80092004" // CRYPT_E_NOT_FOUND (winerror.h)
 	}
 	return s
 }

@@ -104,7 +104,9 @@ type System struct {
 	Bundle string   // the file that programs read; "" where there is none
 
 	// Where Dir is "", what is meant has to be added at the end: the file of the
-	// CA to Update, and to Undo the file (macOS) or the SHA-1 thumbprint (Windows).
+	// CA to Update, and to Undo its SHA-1 thumbprint and then Keychain (macOS).
+	Keychain string
+	Gone     string // what a failed Undo says where the CA is not in the store
 }
 
 // Elsewhere is a tool whose files lie in a machine of its own.

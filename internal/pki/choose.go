@@ -20,8 +20,9 @@ type Origin string
 // The origins, in the order in which they are asked.
 const (
 	FromFile    Origin = "--ca-file"
-	FromGetcert Origin = "getcert" // Harbor's CA download
-	FromChain   Origin = "chain"   // the TLS handshake
+	FromSystem  Origin = "the system's store" // where vicr has put it
+	FromGetcert Origin = "getcert"            // Harbor's CA download
+	FromChain   Origin = "chain"              // the TLS handshake
 )
 
 // A Candidate is a certificate that may become the anchor.
@@ -35,6 +36,7 @@ type Request struct {
 	Name          string              // host name or IP address that was typed, without brackets or port
 	Chain         []*x509.Certificate // as served, leaf first; nil when the host was not asked
 	File, Getcert []*x509.Certificate // nil when there is none
+	System        []*x509.Certificate // those in the system's store that are vicr's; nil when there is none
 	Want          Fingerprint         // zero: none given
 	Now           time.Time
 }
@@ -94,7 +96,7 @@ func (e *MismatchError) like(c *x509.Certificate) string {
 }
 
 // Choose finds the one certificate to trust. It asks the file; without one
-// Harbor's download; and where that has none that fits, the chain, of which
+// what was put into the system's store; then Harbor's download; and where that has none that fits, the chain, of which
 // only the topmost CA counts. A certificate fits if it alone verifies the
 // chain that the host shows for the name. Without a chain it is the file's
 // certificate that the fingerprint names.
@@ -131,7 +133,7 @@ func Choose(r Request) (Anchor, error) {
 
 // named says whether the wanted fingerprint, if there is one, names anything at hand.
 func (r Request) named() bool {
-	all := slices.Concat(r.Chain, r.File, r.Getcert)
+	all := slices.Concat(r.Chain, r.File, r.System, r.Getcert)
 	return r.Want.IsZero() || slices.ContainsFunc(all, r.Want.Matches)
 }
 
@@ -163,10 +165,11 @@ func (r Request) fitting() ([]Candidate, error) {
 	if len(r.File) > 0 {
 		return r.sift(FromFile, r.File)
 	}
-	fit, downloaded := r.sift(FromGetcert, r.Getcert)
+	fit, _ := r.sift(FromSystem, r.System)
+	given, downloaded := r.sift(FromGetcert, r.Getcert)
 	served := path(r.Chain)
 	more, err := r.sift(FromChain, served[len(served)-1:])
-	fit = append(fit, more...)
+	fit = slices.Concat(fit, given, more)
 	switch {
 	case len(fit) > 0:
 		return fit, nil

@@ -36,12 +36,12 @@ func TestChooseFindsTheAnchor(t *testing.T) {
 	}))
 	certs := testkit.Chain
 	for name, c := range map[string]struct {
-		chain, file, getcert []*x509.Certificate
-		want                 *testkit.Cert // fingerprint of
-		anchor               *testkit.Cert
-		from                 pki.Origin
-		leaf                 bool
-		matched              pki.Matched
+		chain, file, getcert, system []*x509.Certificate
+		want                         *testkit.Cert // fingerprint of
+		anchor                       *testkit.Cert
+		from                         pki.Origin
+		leaf                         bool
+		matched                      pki.Matched
 	}{
 		"file":                            {chain: certs(direct), file: certs(root), anchor: root, from: pki.FromFile},
 		"file before getcert and chain":   {chain: certs(leaf, mid, root), file: certs(mid), getcert: certs(root), anchor: mid, from: pki.FromFile},
@@ -68,6 +68,11 @@ func TestChooseFindsTheAnchor(t *testing.T) {
 		"names the leaf":                  {chain: certs(leaf, mid, root), want: leaf, anchor: root, from: pki.FromChain, matched: pki.MatchedLeaf},
 		"names the leaf, CA from getcert": {chain: certs(direct), getcert: certs(root), want: direct, anchor: root, from: pki.FromGetcert, matched: pki.MatchedLeaf},
 		"names the self-signed":           {chain: certs(self), want: self, anchor: self, from: pki.FromChain, leaf: true, matched: pki.MatchedAnchor},
+		"system":                          {chain: certs(direct), system: certs(root), anchor: root, from: pki.FromSystem},
+		"system before all that is asked": {chain: certs(leaf, mid, root), getcert: certs(mid), system: certs(root), anchor: root, from: pki.FromSystem},
+		"system does not fit":             {chain: certs(leaf, mid), system: certs(other), anchor: mid, from: pki.FromChain},
+		"names the one in the system":     {chain: certs(direct), system: certs(root), want: root, anchor: root, from: pki.FromSystem, matched: pki.MatchedAnchor},
+		"file before system":              {chain: certs(leaf, mid), file: certs(mid), system: certs(root), anchor: mid, from: pki.FromFile},
 		"offline":                         {file: certs(other, root), want: root, anchor: root, from: pki.FromFile, matched: pki.MatchedAnchor},
 		"offline, the only one":           {file: certs(root), anchor: root, from: pki.FromFile},
 		"offline, self-signed":            {file: certs(self), want: self, anchor: self, from: pki.FromFile, leaf: true, matched: pki.MatchedAnchor},
@@ -76,7 +81,7 @@ func TestChooseFindsTheAnchor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := pki.Request{Name: host, Chain: c.chain, File: c.file, Getcert: c.getcert, Now: time.Now()}
+			r := pki.Request{Name: host, Chain: c.chain, File: c.file, Getcert: c.getcert, System: c.system, Now: time.Now()}
 			if c.want != nil {
 				r.Want = pki.SHA256(c.want.Certificate)
 			}

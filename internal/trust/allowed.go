@@ -1,10 +1,11 @@
 package trust
 
 import (
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
-	"path"
 	"slices"
 	"strings"
 
@@ -175,19 +176,34 @@ func MayRun(m machine.Machine, subject string, argv []string) bool {
 		return false
 	}
 	s := m.System
-	switch s.Family {
-	case "macos", "windows":
-		file := systemFile(m, h)
-		if last := argv[len(argv)-1]; last == file || s.Family == "windows" && isThumbprint(last) {
-			rest := argv[:len(argv)-1]
-			return last == file && slices.Equal(rest, s.Update) || slices.Equal(rest, s.Undo) && (last == file) == (s.Family == "macos")
-		}
-		return false
+	if keeps(s) {
+		return mayChangeStore(m, h, argv)
 	}
 	return len(s.Update) > 0 && (slices.Equal(argv, s.Update) || slices.Equal(argv, s.Undo))
 }
 
-func isThumbprint(s string) bool { return len(s) == 40 && strings.Trim(s, "0123456789abcdef") == "" }
+// mayChangeStore: what is named to such a store is the CA of h and no other: its
+// file, or what that file holds. Where the file is gone, an undo took it away.
+func mayChangeStore(m machine.Machine, h ref.Host, argv []string) bool {
+	s, file := m.System, systemFile(m, h)
+	n := len(s.Undo)
+	switch {
+	case file == "" || n == 0:
+		return false
+	case slices.Equal(argv, append(slices.Clone(s.Update), file)):
+		return true
+	case len(argv) <= n || !slices.Equal(argv[:n], s.Undo) || !isThumbprint(argv[n]) || !slices.Equal(argv[n+1:], keychain(s)):
+		return false
+	}
+	f := readCA(m, file)
+	return errors.Is(f.err, fs.ErrNotExist) || slices.ContainsFunc(f.certs, func(c *x509.Certificate) bool {
+		return slices.Equal(argv[n:], thumbprint(s, c))
+	})
+}
+
+func isThumbprint(s string) bool {
+	return len(s) == 40 && strings.Trim(s, "0123456789abcdefABCDEF") == ""
+}
 
 func isDockerUnit(m machine.Machine, unit string) bool {
 	return unit == "docker.service" || m.Docker.Daemon.Unit != "" && unit == unitName(m.Docker.Daemon.Unit)
@@ -213,11 +229,13 @@ func MayReload(m machine.Machine, r change.Reload) bool {
 	}
 	files := []string{"/var/run/docker.pid", "/run/docker.pid"}
 	for _, e := range append([]engine{rootful(m)}, engines(m)...) {
-		files = append(files, e.daemon.PIDFile)
+		if !e.user || m.Euid != 0 { // root does nothing for the user's own
+			files = append(files, e.daemon.PIDFile)
+		}
 	}
-	if path.Base(path.Dir(path.Dir(r.PIDFile))) == "user" && path.Base(r.PIDFile) == "docker.pid" && strings.HasPrefix(r.PIDFile, "/run/user/") {
+	if m.Euid >= 0 {
 		// Rootless Docker's, of which nothing is seen while it does not run.
-		return path.Clean(r.PIDFile) == r.PIDFile
+		files = append(files, fmt.Sprintf("/run/user/%d/docker.pid", m.Euid))
 	}
 	return slices.Contains(files, r.PIDFile)
 }

@@ -2,6 +2,7 @@ package trust_test
 
 import (
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
@@ -122,5 +123,101 @@ func TestMayRunAndReloadTakeNothingElse(t *testing.T) {
 	}
 	if !trust.MayReload(m, change.Reload{PIDFile: "/var/run/docker.pid", Exe: []string{"dockerd"}}) {
 		t.Error("dockerd may not be reloaded")
+	}
+}
+
+// Who runs a rootless engine reloads it, and root nobody's.
+func TestMayReloadTakesOnlyTheUsersOwnRootlessEngine(t *testing.T) {
+	t.Parallel()
+	seen := files(map[string]string{"/run/user/1000/docker.sock=": ""})
+	env := func(name string) string { return map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000"}[name] }
+	passwd := files(map[string]string{"/run/user/1000/docker.sock=": "", "/etc/passwd": "ann:x:1000:1000::/home/ann:/bin/sh\n"})
+	for name, tt := range map[string]struct {
+		o    machine.Options
+		file string
+		want bool
+	}{
+		"her own":                   {machine.Options{Euid: 1000, FS: seen, Getenv: env}, "/run/user/1000/docker.pid", true},
+		"her own, unseen":           {machine.Options{Euid: 1000, FS: files(nothing())}, "/run/user/1000/docker.pid", true},
+		"somebody else's":           {machine.Options{Euid: 1000, FS: seen}, "/run/user/1001/docker.pid", false},
+		"nobody's":                  {machine.Options{Euid: 1000, FS: seen}, "/run/user/x/docker.pid", false},
+		"the same number otherwise": {machine.Options{Euid: 1000, FS: seen}, "/run/user/01000/docker.pid", false},
+		"root, hers":                {machine.Options{FS: seen}, "/run/user/1000/docker.pid", false},
+		"root with her variables":   {machine.Options{FS: seen, Getenv: env}, "/run/user/1000/docker.pid", false},
+		"root by sudo":              {machine.Options{FS: passwd, UserID: 1000}, "/run/user/1000/docker.pid", false},
+		"root, root's":              {machine.Options{FS: seen}, "/var/run/docker.pid", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tt.o.GOOS, tt.o.Home = "linux", "/home/ann"
+			m := machine.Look(tt.o)
+			if got := trust.MayReload(m, change.Reload{PIDFile: tt.file, Exe: []string{"dockerd"}}); got != tt.want {
+				t.Errorf("%s may be reloaded: %t", tt.file, got)
+			}
+		})
+	}
+}
+
+// A store that keeps certificates by themselves is told which one is to go: that
+// is the one of the registry, and none that the system or somebody else put there.
+func TestMayRunTakesOnlyTheCertificateOfTheRegistryOutOfAStore(t *testing.T) {
+	t.Parallel()
+	ca, other := testkit.NewCA(t), testkit.NewCA(t)
+	hash := func(c *testkit.Cert) string { return strings.TrimPrefix(pki.SHA1(c.Certificate).String(), "sha1:") }
+	for name, tt := range map[string]struct {
+		goos, program, dir string
+		undo               func(hash string) []string
+		file               func(path string) []string // what adds it
+	}{
+		"Windows": {
+			"windows", "C:/Windows/System32/certutil.exe", "C:/ProgramData/vicr/ca/",
+			func(hash string) []string {
+				return []string{`C:\Windows\System32\certutil.exe`, "-delstore", "Root", hash}
+			},
+			func(path string) []string {
+				return []string{`C:\Windows\System32\certutil.exe`, "-addstore", "-f", "Root", strings.ReplaceAll(path, "/", `\`)}
+			},
+		},
+		"macOS": {
+			"darwin", "/usr/bin/security", "/Library/Application Support/vicr/ca/",
+			func(hash string) []string {
+				return []string{"/usr/bin/security", "delete-certificate", "-t", "-Z", strings.ToUpper(hash), "/Library/Keychains/System.keychain"}
+			},
+			func(path string) []string {
+				return []string{"/usr/bin/security", "add-trusted-cert", "-d", "-r", "trustRoot", "-k", "/Library/Keychains/System.keychain", path}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := func(c *testkit.Cert) machine.Machine {
+				there := map[string]string{tt.program: ""}
+				if c != nil {
+					there[tt.dir+"vicr-registry.corp_443_.crt"] = string(c.PEM())
+				}
+				return look(machine.Options{GOOS: tt.goos, FS: files(there)})
+			}
+			for what, c := range map[string]struct {
+				m    machine.Machine
+				argv []string
+				want bool
+			}{
+				"its own":                   {at(ca), tt.undo(hash(ca)), true},
+				"another one":               {at(ca), tt.undo(hash(other)), false},
+				"its own, the file is gone": {at(nil), tt.undo(hash(ca)), true},
+				"no hash":                   {at(nil), tt.undo("Root"), false},
+				"two of them":               {at(nil), append(tt.undo(hash(ca)), hash(other)), false},
+				"the program alone":         {at(ca), tt.undo(hash(ca))[:3], false},
+				"its file":                  {at(ca), tt.file(tt.dir + "vicr-registry.corp_443_.crt"), true},
+				"another file":              {at(ca), append(tt.file("x")[:len(tt.file("x"))-1], "/tmp/ca.crt"), false},
+			} {
+				if got := trust.MayRun(c.m, "registry.corp", c.argv); got != c.want {
+					t.Errorf("%s: %q may be run: %t", what, c.argv, got)
+				}
+			}
+			if trust.MayRun(at(ca), "other.corp", tt.file(tt.dir+"vicr-registry.corp_443_.crt")) {
+				t.Error("the file of another registry")
+			}
+		})
 	}
 }

@@ -19,6 +19,11 @@ func (p *planner) docker() error {
 		p.skip(ToolDocker, why, "")
 		return nil
 	}
+	if why := p.m.Docker.Problem; why != "" {
+		p.skip(ToolDocker, plain(why)+": nobody knows which engine is in use, and it may be on another machine; "+
+			"mend that, or set DOCKER_CONTEXT=default for the one here", "docker context ls")
+		return nil
+	}
 	if p.m.Docker.Remote {
 		p.skip(ToolDocker, remoteWords(p.m.Docker)+", and only a change there would help: run this on that machine", p.trustCommand(ToolDocker))
 		return nil

@@ -86,6 +86,9 @@ func renderStep(b *strings.Builder, s change.Step, r trust.Request) {
 		fmt.Fprintf(b, "  %s: reload %s by %s, %v\n", s.Tool, s.Reload.Name, s.Reload.PIDFile, s.Reload.Exe)
 	case change.OpRun:
 		fmt.Fprintf(b, "  %s: run %q, undone by %q: %s\n", s.Tool, s.Run.Argv, s.Run.Undo, s.Run.What)
+		if s.Run.Gone != "" {
+			fmt.Fprintf(b, "    undone already if that says %q\n", s.Run.Gone)
+		}
 	}
 	if s.Check != nil {
 		fmt.Fprintf(b, "    judged by %q\n", s.Check)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/testkit"
 )
 
 func TestPodmanPlansAreGolden(t *testing.T) {
@@ -179,6 +180,9 @@ func TestSystemPlansAreGolden(t *testing.T) {
 		"system-client":      {fs: debian, tools: "system", ask: "client"},
 		"system-pair-alone":  {fs: debian, tools: "system", ask: "client alone"},
 		"system-darwin":      {o: mac, fs: map[string]string{"/usr/bin/security": ""}, tools: "system"},
+		"system-darwin-other": {o: mac, fs: map[string]string{
+			"/usr/bin/security": "", "/Library/Application Support/vicr/ca/vicr-registry.corp_5000_.crt": string(testkit.NewCA(t).PEM()),
+		}, tools: "system"},
 		"system-windows":     {o: win, fs: map[string]string{"C:/Windows/System32/certutil.exe": ""}, tools: "system"},
 		"system-windows-bad": {o: win, fs: nothing(), tools: "system"},
 	})

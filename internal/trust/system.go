@@ -1,14 +1,18 @@
 package trust
 
 import (
-	"crypto/sha1" //nolint:gosec // certutil names certificates by it
+	"crypto/sha1" //nolint:gosec // certutil and security name certificates by it
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/machine"
+	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 )
 
@@ -30,11 +34,23 @@ func (p *planner) system() {
 		p.skip(ToolSystem, "what kind of system the tree holds is not known", "")
 	case s.Family == "":
 		p.skip(ToolSystem, "where this system keeps its CAs is not known", "")
+	case keeps(s) && p.another(path):
+		p.skip(ToolSystem, "another CA of this registry is in the system's store, and would stay there: take it back first", "vicr untrust "+p.quote(p.subject()))
 	case path == "", s.Dir == "" && len(s.Update) == 0:
 		p.skip(ToolSystem, "the program that changes this system's store is not here", "")
 	default:
 		p.store(s, path)
 	}
+}
+
+// another says whether the file holds something else than the anchor. Who may
+// not read it leaves that to root, who plans anew.
+func (p *planner) another(path string) bool {
+	if path == "" || !p.exists(path) {
+		return false
+	}
+	f := readCA(p.m, path)
+	return !errors.Is(f.err, fs.ErrPermission) && !holds(f.certs, p.r.Anchor.Cert)
 }
 
 func (p *planner) store(s machine.System, path string) {
@@ -48,7 +64,7 @@ func (p *planner) store(s machine.System, path string) {
 		p.byHand(from, updater(s))
 	default:
 		p.add(p.machine(), change.Step{Tool: string(ToolSystem), Op: change.OpRun, Run: &change.Command{
-			What: "update the system's store of CAs", Argv: argv, Undo: undo,
+			What: "update the system's store of CAs", Argv: argv, Undo: undo, Gone: s.Gone,
 		}})
 	}
 	p.note(ToolSystem, path, "every program on this machine will trust what this CA signs, for "+scope(p.r.Anchor.Cert))
@@ -84,28 +100,82 @@ func systemRuns(m machine.Machine, s machine.System, path string, c *x509.Certif
 		return nil, nil
 	}
 	argv, undo = append(argv, s.Update...), append(undo, s.Undo...)
-	switch s.Family {
-	case "macos":
-		return append(argv, path), append(undo, path)
-	case "windows":
-		sum := sha1.Sum(c.Raw) //nolint:gosec // see the import
-		return append(argv, path), append(undo, hex.EncodeToString(sum[:]))
+	if keeps(s) {
+		return append(argv, path), append(undo, thumbprint(s, c)...)
 	}
 	return argv, undo
 }
 
-// systemFile is where the CA of h is put, "" if nowhere. macOS and Windows keep
-// a store of their own, and it lies beside vicr's journal.
-func systemFile(m machine.Machine, h ref.Host) string {
-	s := m.System
-	dir := s.Dir
-	if dir == "" && (s.Family == "macos" || s.Family == "windows") && m.Dirs.MachineState != "" {
-		dir = m.Join(m.Dirs.MachineState, "ca")
+// keeps says whether the store is one that keeps the certificates themselves,
+// and not the files that they came from.
+func keeps(s machine.System) bool { return s.Family == "macos" || s.Family == "windows" }
+
+// thumbprint is how such a store is told which certificate is to go. It needs
+// no file, for by then there is none.
+func thumbprint(s machine.System, c *x509.Certificate) []string {
+	sum := sha1.Sum(c.Raw) //nolint:gosec // see the import
+	hash := hex.EncodeToString(sum[:])
+	if s.Family == "macos" {
+		hash = strings.ToUpper(hash) // as security itself writes it
 	}
+	return append([]string{hash}, keychain(s)...)
+}
+
+func keychain(s machine.System) []string {
+	if s.Keychain == "" {
+		return nil
+	}
+	return []string{s.Keychain}
+}
+
+// ownPrefix begins the names of vicr's files in the system's store.
+const ownPrefix = "vicr-"
+
+// systemFile is where the CA of h is put, "" if nowhere.
+func systemFile(m machine.Machine, h ref.Host) string {
+	dir := systemDir(m)
 	if dir == "" || h.IsZero() {
 		return ""
 	}
-	return m.Join(dir, "vicr-"+h.Folder()+s.Ext)
+	return m.Join(dir, ownPrefix+h.Folder()+m.System.Ext)
+}
+
+// systemDir is the folder of it. macOS and Windows keep a store of their own,
+// and it lies beside vicr's journal.
+func systemDir(m machine.Machine) string {
+	s := m.System
+	if s.Dir == "" && keeps(s) && m.Dirs.MachineState != "" {
+		return m.Join(m.Dirs.MachineState, "ca")
+	}
+	return s.Dir
+}
+
+// OwnRoots are the CAs that vicr has put into the system's store and that
+// vouch for what h shows. The system's roots hold them too: who is trusted by
+// them is not publicly trusted, and other tools may know nothing of it.
+func OwnRoots(m machine.Machine, h ref.Host, chain []*x509.Certificate, now time.Time) []*x509.Certificate {
+	dir := systemDir(m)
+	if dir == "" {
+		return nil
+	}
+	entries, err := m.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var own []*x509.Certificate
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ownPrefix) || !strings.HasSuffix(e.Name(), m.System.Ext) {
+			continue
+		}
+		for _, c := range readCA(m, m.Join(dir, e.Name())).certs {
+			pool := x509.NewCertPool()
+			pool.AddCert(c)
+			if pki.Judge(chain, pool, h.Endpoint().Name(), now) == nil {
+				own = append(own, c)
+			}
+		}
+	}
+	return own
 }
 
 // scope says for which hosts a CA may speak, by its own name constraints (RFC
