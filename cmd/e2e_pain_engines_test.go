@@ -183,24 +183,45 @@ func rootless(t *testing.T, b *bench) {
 	}
 }
 
-// containerd is asked what it would read at its next start.
+// Without config_path CRI looks into no certs.d, whatever lies there. vicr sets
+// it, and untrust takes it back; each counts from containerd's next start on.
 func configPath(t *testing.T, b *bench) {
 	t.Helper()
 	b.StartRegistry(t, testkit.Registry{Addr: tls1, Cert: b.leaf})
-	before := b.machineState(t)
-	run := b.trustCA(t, tls1, "containerd")
-	if !strings.Contains(run.Stdout+run.Stderr, "containerd restart") {
-		t.Error("nobody said that containerd has to be restarted")
-	}
-	for _, program := range []string{testkit.Need(t, "containerd", "containerd"), testkit.NeedTool(t, "containerd")} {
-		dump := b.want(t, 0, program, "config", "dump").Stdout
-		if !strings.ContainsAny(dump, `'"`) || !strings.Contains(strings.ReplaceAll(dump, "'", `"`), `config_path = "/etc/containerd/certs.d"`) {
-			t.Errorf("%s would not look into certs.d", program)
+	for _, start := range []func(*testing.T) *testkit.Containerd{b.OldContainerd, b.NewContainerd} {
+		c := start(t)
+		pull := append(c.CRI(t), tls1+"/"+image)
+		restart := func() {
+			t.Helper()
+			c.Stop()
+			c = start(t)
 		}
-	}
-	b.want(t, 0, b.vicr, "untrust", tls1)
-	if after := b.machineState(t); after != before {
-		t.Errorf("not as before: %s", differs(before, after))
+		before := b.machineState(t)
+		byHand := "/etc/containerd/certs.d/" + tls1
+		b.put(t, byHand+"/ca.crt", string(b.ca.PEM()))
+		b.refuses(t, "the CA alone", pull)
+		if err := os.RemoveAll(b.Etc(filepath.Dir(byHand))); err != nil {
+			t.Fatal(err)
+		}
+		run := b.trustCA(t, tls1, "containerd")
+		if !strings.Contains(run.Stdout+run.Stderr, "containerd restart") {
+			t.Error("nobody said that containerd has to be restarted")
+		}
+		b.refuses(t, "before the restart", pull)
+		restart()
+		b.want(t, 0, pull...)
+		b.want(t, 0, b.vicr, "untrust", tls1)
+		b.refuses(t, "after untrust", pull)
+		if after := b.machineState(t); after != before {
+			t.Errorf("not as before: %s", differs(before, after))
+		}
+		restart()
+		b.put(t, byHand+"/ca.crt", string(b.ca.PEM()))
+		b.refuses(t, "config_path after untrust", pull)
+		if err := os.RemoveAll(b.Etc(filepath.Dir(byHand))); err != nil {
+			t.Fatal(err)
+		}
+		c.Stop()
 	}
 }
 
