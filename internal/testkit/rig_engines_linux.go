@@ -150,6 +150,13 @@ func (r *Rig) LaunchDockerd(t *testing.T, d Dockerd) *Process {
 	return r.Launch(t, append(argv, d.Args...)...)
 }
 
+// OldDocker is Debian's docker, which asks the BuildKit in dockerd by itself;
+// newer ones leave that to buildx, which Debian lacks.
+func OldDocker(t *testing.T) string {
+	t.Helper()
+	return Need(t, "/usr/bin/docker", "docker.io")
+}
+
 // A Containerd is a running containerd and the ctr that belongs to it.
 type Containerd struct {
 	*Process
