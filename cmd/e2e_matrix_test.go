@@ -161,10 +161,12 @@ func askers() []asker {
 		return func(host string) []string { return append(slices.Clone(argv), host+"/"+image) }
 	}
 	program := func(name, pkg string, args ...string) func(*testing.T, *bench) func(string) []string {
-		return func(t *testing.T, _ *bench) func(string) []string {
+		return func(t *testing.T, b *bench) func(string) []string {
 			t.Helper()
 			argv := append([]string{testkit.Need(t, name, pkg)}, args...)
-			return func(host string) []string { return append(slices.Clone(argv), "docker://"+host+"/"+image) }
+			ask := func(host string) []string { return append(slices.Clone(argv), "docker://"+host+"/"+image) }
+			b.Run(t, "", ask("192.0.2.2:1")...) // it makes files of its own in /etc when it is first run
+			return ask
 		}
 	}
 	get := func(argv ...string) func(string) []string {
