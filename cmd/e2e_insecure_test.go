@@ -195,6 +195,7 @@ func keyDeleted(t *testing.T, b *bench) {
 	b.wantListed(t, "the list emptied by hand")
 
 	b.trustInsecure(t, 0, clear1)
+	b.wantListed(t, "after trust", clear1)
 	b.want(t, 0, b.vicr, "untrust", clear1)
 	b.wantListed(t, "after untrust")
 	if got := b.text(t, daemonJSON); got != "{}" {
@@ -207,6 +208,7 @@ func editedSince(t *testing.T, b *bench) {
 	b.put(t, daemonJSON, oddJSON)
 	b.StartDockerd(t, testkit.Dockerd{})
 	b.trustInsecure(t, 0, clear1)
+	b.wantListed(t, "after trust", clear1)
 	edited := strings.Replace(b.text(t, daemonJSON), `"a=b"`, `"a=b", "c=d"`, 1)
 	b.put(t, daemonJSON, edited)
 	b.want(t, 0, b.vicr, "untrust", clear1)

@@ -161,10 +161,12 @@ func askers() []asker {
 		return func(host string) []string { return append(slices.Clone(argv), host+"/"+image) }
 	}
 	program := func(name, pkg string, args ...string) func(*testing.T, *bench) func(string) []string {
-		return func(t *testing.T, _ *bench) func(string) []string {
+		return func(t *testing.T, b *bench) func(string) []string {
 			t.Helper()
 			argv := append([]string{testkit.Need(t, name, pkg)}, args...)
-			return func(host string) []string { return append(slices.Clone(argv), "docker://"+host+"/"+image) }
+			ask := func(host string) []string { return append(slices.Clone(argv), "docker://"+host+"/"+image) }
+			b.Run(t, "", ask("192.0.2.2:1")...) // it makes files of its own in /etc when it is first run
+			return ask
 		}
 	}
 	get := func(argv ...string) func(string) []string {
@@ -193,6 +195,16 @@ func askers() []asker {
 			t.Helper()
 			return pull(b.NewContainerd(t).Ctr("images", "pull", "--hosts-dir", hosts)...)
 		}},
+		{name: "CRI_1.6", tool: "containerd", noV6: true, start: func(t *testing.T, b *bench) func(string) []string {
+			t.Helper()
+			b.put(t, "/etc/containerd/config.toml", criConfig(2, "io.containerd.grpc.v1.cri"))
+			return pull(b.OldContainerd(t).CRI(t)...)
+		}},
+		{name: "CRI_2", tool: "containerd", start: func(t *testing.T, b *bench) func(string) []string {
+			t.Helper()
+			b.put(t, "/etc/containerd/config.toml", criConfig(3, "io.containerd.cri.v1.images"))
+			return pull(b.NewContainerd(t).CRI(t)...)
+		}},
 		{name: "curl", tool: "system", start: func(t *testing.T, _ *bench) func(string) []string {
 			t.Helper()
 			return get(testkit.Need(t, "curl", "curl"), "-sSf")
@@ -202,6 +214,11 @@ func askers() []asker {
 			return get(b.GoFetcher(t))
 		}},
 	}
+}
+
+// criConfig is a config.toml that has CRI look into certs.d.
+func criConfig(version int, plugin string) string {
+	return fmt.Sprintf("version = %d\n\n[plugins.%q.registry]\n  config_path = %q\n", version, plugin, "/etc/containerd/certs.d")
 }
 
 // void says why a cell cannot be, "" if it can.

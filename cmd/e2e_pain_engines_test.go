@@ -3,9 +3,14 @@
 package cmd_test
 
 import (
+	"crypto/tls"
+	"io"
+	"log"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vicr-cli/vicr/internal/pki"
@@ -184,44 +189,88 @@ func rootless(t *testing.T, b *bench) {
 	}
 }
 
-// containerd is asked what it would read at its next start.
+// Without config_path CRI looks into no certs.d, whatever lies there. vicr sets
+// it, and untrust takes it back; each counts from containerd's next start on.
 func configPath(t *testing.T, b *bench) {
 	t.Helper()
 	b.StartRegistry(t, testkit.Registry{Addr: tls1, Cert: b.leaf})
-	before := b.machineState(t)
-	run := b.trustCA(t, tls1, "containerd")
-	if !strings.Contains(run.Stdout+run.Stderr, "containerd restart") {
-		t.Error("nobody said that containerd has to be restarted")
-	}
-	for _, program := range []string{testkit.Need(t, "containerd", "containerd"), testkit.NeedTool(t, "containerd")} {
-		dump := b.want(t, 0, program, "config", "dump").Stdout
-		if !strings.ContainsAny(dump, `'"`) || !strings.Contains(strings.ReplaceAll(dump, "'", `"`), `config_path = "/etc/containerd/certs.d"`) {
-			t.Errorf("%s would not look into certs.d", program)
+	for _, start := range []func(*testing.T) *testkit.Containerd{b.OldContainerd, b.NewContainerd} {
+		c := start(t)
+		pull := append(c.CRI(t), tls1+"/"+image)
+		restart := func() {
+			t.Helper()
+			c.Stop()
+			c = start(t)
 		}
-	}
-	b.want(t, 0, b.vicr, "untrust", tls1)
-	if after := b.machineState(t); after != before {
-		t.Errorf("not as before: %s", differs(before, after))
+		before := b.machineState(t)
+		byHand := "/etc/containerd/certs.d/" + tls1
+		b.put(t, byHand+"/ca.crt", string(b.ca.PEM()))
+		b.refuses(t, "the CA alone", pull)
+		if err := os.RemoveAll(b.Etc(filepath.Dir(byHand))); err != nil {
+			t.Fatal(err)
+		}
+		run := b.trustCA(t, tls1, "containerd")
+		if !strings.Contains(run.Stdout+run.Stderr, "containerd restart") {
+			t.Error("nobody said that containerd has to be restarted")
+		}
+		b.refuses(t, "before the restart", pull)
+		restart()
+		b.want(t, 0, pull...)
+		b.want(t, 0, b.vicr, "untrust", tls1)
+		b.refuses(t, "after untrust", pull)
+		if after := b.machineState(t); after != before {
+			t.Errorf("not as before: %s", differs(before, after))
+		}
+		restart()
+		b.put(t, byHand+"/ca.crt", string(b.ca.PEM()))
+		b.refuses(t, "config_path after untrust", pull)
+		if err := os.RemoveAll(b.Etc(filepath.Dir(byHand))); err != nil {
+			t.Fatal(err)
+		}
+		c.Stop()
 	}
 }
 
-// There is no Notary; what answers in its place is refused for its certificate
-// at first, and for what it says afterwards.
+// There is no Notary; what answers in its place hears of docker only where
+// docker believes its certificate, and has no signatures.
 func contentTrust(t *testing.T, b *bench) {
 	t.Helper()
+	const notary = "192.0.2.2:4443"
+	var asked atomic.Int64 // for a file of signatures
+	server := &http.Server{
+		ErrorLog: log.New(io.Discard, "", 0),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/_trust/tuf/root.json") {
+				asked.Add(1)
+				http.NotFound(w, r)
+			}
+		}),
+	}
+	go server.Serve(tls.NewListener(b.Listen(t, notary), &tls.Config{Certificates: []tls.Certificate{b.leaf.TLS()}}))
+	t.Cleanup(func() { server.Close() })
 	b.StartRegistry(t, testkit.Registry{Addr: tls1, Cert: b.leaf})
-	b.StartRegistry(t, testkit.Registry{Addr: "192.0.2.2:4443", Cert: b.leaf})
 	b.StartDockerd(t, testkit.Dockerd{})
 	b.trustCA(t, tls1, "docker")
 	b.trusts(t, tls1)
-	signed := append([]string{"env", "DOCKER_CONTENT_TRUST=1", "DOCKER_CONTENT_TRUST_SERVER=https://192.0.2.2:4443"}, pullOf(tls1)...)
+	signed := append([]string{"env", "DOCKER_CONTENT_TRUST=1", "DOCKER_CONTENT_TRUST_SERVER=https://" + notary}, pullOf(tls1)...)
 	b.refuses(t, "before", signed)
+	if n := asked.Load(); n != 0 {
+		t.Errorf("docker asked %d times before", n)
+	}
 	b.trustCA(t, tls1, "notary")
-	if run := b.Run(t, "", signed...); strings.Contains(run.Stderr, "x509") || strings.Contains(run.Stderr, "certificate") {
-		t.Errorf("after trust the certificate is refused still: exit %d", run.Code)
+	run := b.Run(t, "", signed...)
+	if run.Code == 0 || !strings.Contains(run.Stderr, notary+" does not have trust data for "+tls1+"/library/app") {
+		t.Errorf("after trust: exit %d, want that there are no signatures", run.Code)
+	}
+	n := asked.Load()
+	if n == 0 {
+		t.Error("docker did not ask after trust")
 	}
 	b.want(t, 0, b.vicr, "untrust", tls1)
 	b.refuses(t, "after untrust", signed)
+	if asked.Load() != n {
+		t.Error("docker asked after untrust")
+	}
 }
 
 // A registry that is trusted because vicr made the system trust it is not

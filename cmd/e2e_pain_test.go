@@ -192,46 +192,6 @@ func clientCertificate(t *testing.T, b *bench) {
 	}
 }
 
-// No BuildKit is here to be asked; that its client knows the system's CAs alone
-// is what a program with those says.
-func clientFetchesTokens(t *testing.T, b *bench) {
-	t.Helper()
-	b.tokens(t, tls1)
-	b.StartDockerd(t, testkit.Dockerd{})
-	b.trustCA(t, tls1, "vicr,docker")
-	fetch := []string{b.GoFetcher(t), "https://192.0.2.2:5446/token"}
-	b.refuses(t, "the system's CAs alone", fetch)
-	b.doctor(t, tls1)["realm"].has(t, "fail", "--realm")
-	b.want(t, 0, "docker", "login", tls1, "-u", user, "-p", password)
-	b.Run(t, password, b.vicr, "login", tls1, "-u", user, "--password-stdin", "--realm", "https://192.0.2.2:5446/token")
-	b.doctor(t, tls1)["buildkit"].has(t, "warn", "BUILDKIT_NO_CLIENT_TOKEN=1", "--for system")
-	b.trustCA(t, tls1, "system")
-	b.want(t, 0, fetch...)
-	b.doctor(t, tls1)["buildkit"].has(t, "ok")
-}
-
-// No BuildKit is here to be asked: the file of new builders alone. That of a
-// buildkitd that somebody set up is not touched.
-func buildkitHTTP(t *testing.T, b *bench) {
-	t.Helper()
-	b.StartRegistry(t, testkit.Registry{Addr: clear1})
-	b.put(t, "/etc/buildkit/buildkitd.toml", "# ours\ndebug = true\n")
-	before := b.machineState(t)
-	run := b.want(t, 0, b.vicr, "trust", clear1, "--for", "buildkit", "--insecure", "-y")
-	table := `[registry."` + clear1 + `"]`
-	got, err := os.ReadFile(filepath.Join(b.Dir, "home/.docker/buildx/buildkitd.default.toml"))
-	if err != nil || !strings.Contains(string(got), table+"\n") || !strings.Contains(string(got), "http = true") {
-		t.Errorf("buildkitd.default.toml is %q, %v", got, err)
-	}
-	if !strings.Contains(run.Stderr, "/etc/buildkit/buildkitd.toml") || !strings.Contains(run.Stderr, table) {
-		t.Error("nobody said what to add to /etc/buildkit/buildkitd.toml")
-	}
-	b.want(t, 0, b.vicr, "untrust", clear1)
-	if after := b.machineState(t); after != before {
-		t.Errorf("not as before: %s", differs(before, after))
-	}
-}
-
 func wrongFiles(t *testing.T, b *bench) {
 	t.Helper()
 	b.StartRegistry(t, testkit.Registry{Addr: tls1, Cert: b.leaf})

@@ -3,6 +3,7 @@
 package cmd_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,9 @@ func TestRealSudoHostileEnvironment(t *testing.T) {
 	}
 	if strings.HasPrefix(r.Stdout, "{") {
 		t.Error("VICR_FORMAT was believed")
+	}
+	if got, err := os.ReadFile(w.Etc("/etc/docker/certs.d/" + registryHost + "/ca.crt")); err != nil || !bytes.Equal(got, w.ca.PEM()) {
+		t.Errorf("the registry's CA is not where Docker reads it: %q, %v", got, err)
 	}
 	found, err := filepath.Glob(evil + "/ran-*")
 	if err != nil || len(found) > 0 {

@@ -149,3 +149,25 @@ func TestScratchIsSeenByNobodyAndGone(t *testing.T) {
 		t.Error("a scratch file in no folder")
 	}
 }
+
+func TestScratchFolderIsOursAndGone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := atomicfile.NewScratchFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(s.Path()); err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if err := os.MkdirAll(filepath.Join(s.Path(), "a", "b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Remove(); err != nil {
+		t.Error(err)
+	}
+	wantNames(t, dir)
+	if _, err := atomicfile.NewScratchFolder(filepath.Join(dir, "none")); err == nil {
+		t.Error("a scratch folder in no folder")
+	}
+}

@@ -3,6 +3,7 @@ package atomicfile
 import (
 	"errors"
 	"os"
+	"path/filepath"
 )
 
 // A ScratchFile holds bytes for as long as it is open, and nobody else sees
@@ -56,4 +57,28 @@ func (s *ScratchFile) Close() error {
 		err = errors.Join(err, s.tree.drop(s.name))
 	}
 	return err
+}
+
+// A ScratchFolder is a folder for as long as it is needed, which nobody else
+// can look into.
+type ScratchFolder struct{ path string }
+
+// NewScratchFolder makes a scratch folder in the folder dir, which must exist.
+// Remove it. The error is an [*fs.PathError].
+func NewScratchFolder(dir string) (*ScratchFolder, error) {
+	s := &ScratchFolder{path: filepath.Join(dir, tempName())}
+	const mode = 0o700
+	err := mutate(operation{kind: opMkdir, path: s.path, mode: mode}, func() error { return os.Mkdir(s.path, mode) })
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Path is where it lies.
+func (s *ScratchFolder) Path() string { return s.path }
+
+// Remove removes it with all that is in it. The error is an [*fs.PathError].
+func (s *ScratchFolder) Remove() error {
+	return mutate(operation{kind: opRemove, path: s.path}, func() error { return os.RemoveAll(s.path) })
 }

@@ -197,7 +197,7 @@ func (d *doctor) steps() []step {
 		all,
 		step{name: "engine", limit: 8 * time.Second, needs: []string{"scheme"}, after: []string{engines, "ca"}, do: d.engine},
 		step{name: "engine store", after: []string{"engine", "realm", "buildkit"}, do: d.engineStore},
-		step{name: "buildkit", limit: 4 * time.Second, needs: []string{"scheme"}, after: []string{"realm", anchors}, do: d.buildkit},
+		step{name: "buildkit", limit: 4 * time.Second, needs: []string{"scheme"}, after: []string{"realm", "dns", anchors, engines}, do: d.buildkit},
 		step{name: "folders", do: d.folders},
 		step{name: "insecure", after: []string{engines, anchors, "dns", "scheme"}, do: d.insecure},
 		step{name: "space", limit: 2 * time.Second, after: []string{engines}, do: d.space},

@@ -253,7 +253,7 @@ func (d *doctor) insecure(_ context.Context, f facts) outcome {
 		switch {
 		case entry == "", f.plain():
 			continue
-		case strings.HasPrefix(entry, "127.") && strings.Contains(entry, "/"), entry == "::1/128":
+		case loopback(entry):
 			local = entry
 			continue
 		case len(f.sources.Files) == 0:

@@ -5,7 +5,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/vicr-cli/vicr/internal/doctor"
 	"github.com/vicr-cli/vicr/internal/machine"
@@ -145,4 +147,51 @@ func TestInsecure(t *testing.T) {
 			wants(t, r, "insecure", tt.v, tt.word)
 		})
 	}
+}
+
+// Before Docker 25 BuildKit has lists of its own.
+func TestBuildKitOfAnOldEngine(t *testing.T) {
+	t.Parallel()
+	const restart = "only when docker was restarted"
+	for name, tt := range map[string]struct {
+		version       string
+		plain, listed bool
+		v             doctor.Verdict
+		word          string
+		restart       bool
+	}{
+		"old, listed":     {"20.10.24+dfsg1", true, true, doctor.Warn, "DOCKER_BUILDKIT=0", false},
+		"old, unverified": {"24.0.9", false, true, doctor.Warn, "or bring Docker to 25", false},
+		"old, plain":      {"24.0.9", true, false, doctor.Skip, "plain HTTP", false},
+		"old, a CA":       {"24.0.9", false, false, doctor.Warn, "BUILDKIT_NO_CLIENT_TOKEN=1", true},
+		"new, listed":     {"25.0.0", true, true, doctor.Skip, "plain HTTP", false},
+		"new, a CA":       {"25.0.0", false, false, doctor.Warn, "BUILDKIT_NO_CLIENT_TOKEN=1", false},
+		"no number":       {"library-import", true, true, doctor.Skip, "plain HTTP", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := story{plain: tt.plain}.world(t)
+			list := []string{"192.0.2.1:1"}
+			if tt.listed {
+				list = append(list, w.host)
+			}
+			info := testkit.Insecure(list...) // and 127.0.0.0/8, which BuildKit knows by itself
+			info["ServerVersion"] = tt.version
+			r := w.engine(t, info, notFound).run(t, "")
+			safe(t, r)
+			wants(t, r, "buildkit", tt.v, tt.word)
+			if got := strings.Contains(check(t, r, "buildkit").Seen, restart); got != tt.restart {
+				t.Errorf("a word about a restart: %v", got)
+			}
+		})
+	}
+}
+
+// The list that SSL_CERT_DIR is would end at the colon of docker's folder.
+func TestCAOfDockersFolderForTheClient(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).engine(t, docker28(), notFound)
+	file := "/etc/docker/certs.d/" + w.host + "/ca.crt"
+	w.fsys[file[1:]] = &fstest.MapFile{Data: w.ca.PEM()}
+	wants(t, w.run(t, ""), "buildkit", doctor.Warn, "SSL_CERT_FILE="+file+" docker build")
 }

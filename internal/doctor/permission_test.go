@@ -127,7 +127,7 @@ func TestSystemRootsThatCoverTheTokenServer(t *testing.T) {
 	w.o.Machine.GOOS = "darwin"
 	r := w.run(t, "")
 	wants(t, r, "buildkit", doctor.Warn, "BUILDKIT_NO_CLIENT_TOKEN=1")
-	if c := check(t, r, "buildkit"); strings.Contains(strings.Join(c.Remedy, ""), "SSL_CERT_DIR") {
-		t.Errorf("SSL_CERT_DIR counts on Linux alone: %q", c.Remedy)
+	if c := check(t, r, "buildkit"); strings.Contains(strings.Join(c.Remedy, ""), "SSL_CERT_FILE") {
+		t.Errorf("SSL_CERT_FILE counts on Linux alone: %q", c.Remedy)
 	}
 }

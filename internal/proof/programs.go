@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +23,9 @@ const (
 	// absent host four times.
 	askLimit = 45 * time.Second
 	askGrace = 2 * time.Second // between asking it to end and ending it
+	endLimit = 10 * time.Second
+
+	scratchIn = "/tmp"
 
 	maxOutput = 64 << 10 // bytes of output that are kept, the last ones
 	maxWords  = 1 << 10  // bytes of it that are shown
@@ -30,7 +35,10 @@ const (
 type question struct {
 	tool   string
 	path   string
+	global []string // go before args and forget
 	args   []string // the name comes after them
+	keeps  bool     // it keeps what it needs in folders that it can be told of
+	pauses bool     // it leaves a process that holds its namespace
 	forget []string // takes away what it pulled of a registry that has every name; the name comes after; nil: it pulls nothing
 	prefix string   // before the name
 	env    []string
@@ -42,9 +50,14 @@ type question struct {
 // spelling of h, as another user if as is not nil: skopeo, which keeps nothing,
 // else podman, else buildah. It takes 45 s a name at most. The error is an
 // [*Error] when it refuses; where none of them can be asked, or what it says
-// cannot be understood, the facts are not proven.
+// cannot be understood, the facts are not proven. The latter two work in a
+// scratch folder and leave nothing behind; they are not asked as another user,
+// who could not enter it.
 func Podman(ctx context.Context, m machine.Machine, h ref.Host, as *change.User) ([]Fact, error) {
 	q, why := podmanQuestion(m)
+	if why == "" && as != nil && q.keeps {
+		why = "skopeo is not here to be asked as another user"
+	}
 	if why != "" {
 		return []Fact{{Host: h.String(), Why: why}}, nil
 	}
@@ -53,6 +66,45 @@ func Podman(ctx context.Context, m machine.Machine, h ref.Host, as *change.User)
 	}
 	q.user = as
 	q.broken = []string{"registries configuration", "registries.conf"}
+	if !q.keeps {
+		return q.all(ctx, h)
+	}
+	return q.contained(ctx, h)
+}
+
+// containersConf keeps podman and buildah from leaving locks, settings of
+// networks and events outside of a folder (containers.conf(5)).
+const containersConf = `[engine]
+lock_type = "file"
+events_logger = "none"
+tmp_dir = %[1]q
+volume_path = %[1]q
+[network]
+network_config_dir = %[1]q
+`
+
+// contained asks with all that the program keeps in a scratch folder.
+func (q question) contained(ctx context.Context, h ref.Host) (facts []Fact, err error) {
+	folder, err := atomicfile.NewScratchFolder(scratchIn)
+	if err != nil {
+		return []Fact{{Host: h.String(), Why: q.tool + " cannot be asked: " + err.Error()}}, nil
+	}
+	defer func() { err = errors.Join(err, folder.Remove()) }()
+	dir := folder.Path()
+	conf := dir + "/containers.conf"
+	if err := atomicfile.Machine().Write(conf, fmt.Appendf(nil, containersConf, dir+"/state"), 0o600); err != nil {
+		return []Fact{{Host: h.String(), Why: q.tool + " cannot be asked: " + err.Error()}}, nil
+	}
+	q.global = []string{"--root", dir + "/root", "--runroot", dir + "/run", "--storage-driver", "vfs"}
+	q.env = append(q.env, "CONTAINERS_CONF="+conf, "XDG_RUNTIME_DIR="+dir)
+	if q.pauses {
+		defer func() {
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
+			defer cancel()
+			_, _, merr := q.run(end, []string{"system", "migrate"}) // ends that process
+			err = errors.Join(err, merr)
+		}()
+	}
 	return q.all(ctx, h)
 }
 
@@ -66,10 +118,12 @@ func podmanQuestion(m machine.Machine) (q question, why string) {
 	case programs["skopeo"] != "":
 		return question{tool: "skopeo", path: programs["skopeo"], args: []string{"inspect", "--no-creds"}, prefix: "docker://"}, ""
 	case programs["podman"] != "":
-		return question{tool: "podman", path: programs["podman"], args: []string{"pull", "-q"}, forget: []string{"rmi"}}, ""
+		return question{
+			tool: "podman", path: programs["podman"], args: []string{"pull", "-q"}, forget: []string{"rmi"}, keeps: true, pauses: m.Euid != 0,
+		}, ""
 	case programs["buildah"] != "":
 		// Without the policy it takes what it has.
-		return question{tool: "buildah", path: programs["buildah"], args: []string{"pull", "--policy=always"}, forget: []string{"rmi"}}, ""
+		return question{tool: "buildah", path: programs["buildah"], args: []string{"pull", "--policy=always"}, forget: []string{"rmi"}, keeps: true}, ""
 	}
 	return q, "neither skopeo nor podman nor buildah is here to be asked"
 }
@@ -187,7 +241,7 @@ func (q question) ask(ctx context.Context, name string, limit time.Duration) (en
 func (q question) run(ctx context.Context, args []string) (code int, text string, err error) {
 	var out tail
 	code, err = change.Run(ctx, change.Program{
-		Path: q.path, Args: args, Env: q.env, User: q.user, Stdout: &out, Stderr: &out, Grace: askGrace,
+		Path: q.path, Args: slices.Concat(q.global, args), Env: q.env, User: q.user, Stdout: &out, Stderr: &out, Grace: askGrace,
 	})
 	return code, out.String(), err
 }

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/ref"
@@ -25,7 +27,7 @@ func newTool(t *testing.T, name, says, ends string) fakeTool {
 	f := fakeTool{dir: t.TempDir()}
 	f.path = filepath.Join(f.dir, name)
 	f.write(t, "says", says)
-	script := "#!/bin/sh\nd=" + f.dir + "\n{ echo \"$0 $*\"; env | sort; echo; } >>$d/calls\ncat $d/says >&2\n" + ends + "\n"
+	script := "#!/bin/sh\nd=" + f.dir + "\n{ echo \"$0 $*\"; env | sort; echo; } >>$d/calls\ntest -z \"$CONTAINERS_CONF\" || cat $CONTAINERS_CONF >$d/conf\ncat $d/says >&2\n" + ends + "\n"
 	f.write(t, name, script)
 	return f
 }
@@ -97,9 +99,8 @@ func said() map[string]map[string]engine.Verdict {
 func asked(t *testing.T, name string, f fakeTool, h ref.Host) ([]Fact, error) {
 	t.Helper()
 	home := t.TempDir()
-	m := machine.Machine{Euid: os.Geteuid(), Home: home}
+	m := machine.Machine{Home: home} // Euid 0: a podman that leaves no process
 	if name == "ctr" {
-		m.Euid = 0
 		m.Containerd = machine.Containerd{Socket: "/run/c.sock", CertsDir: "/etc/containerd/certs.d"}
 		return containerd(t.Context(), m, h, []string{"/nowhere", f.dir})
 	}
@@ -135,12 +136,17 @@ func TestProgramsAreJudgedByTheirWords(t *testing.T) {
 	}
 }
 
+// scratch is the folder that podman and buildah keep everything in.
+var scratch = regexp.MustCompile(`/tmp/\.vicr-[0-9a-f]{16}\.tmp`)
+
+const contained = "--root SCRATCH/root --runroot SCRATCH/run --storage-driver vfs "
+
 func TestHowProgramsAreAsked(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"skopeo":  "inspect --no-creds docker://NAME",
-		"podman":  "pull -q NAME",
-		"buildah": "pull --policy=always NAME",
+		"podman":  contained + "pull -q NAME",
+		"buildah": contained + "pull --policy=always NAME",
 		"ctr":     "--address /run/c.sock images pull --hosts-dir /etc/containerd/certs.d NAME",
 	} {
 		f := newTool(t, name, "unauthorized", "exit 1")
@@ -153,13 +159,17 @@ func TestHowProgramsAreAsked(t *testing.T) {
 			t.Fatalf("%s: %q", name, calls)
 		}
 		for i, call := range calls {
-			line, env, _ := strings.Cut(call, "\n")
+			line, env, _ := strings.Cut(scratch.ReplaceAllString(call, "SCRATCH"), "\n")
 			before, after, _ := strings.Cut(strings.ReplaceAll(want, "NAME", "\x00"), "\x00")
 			image, ok := strings.CutPrefix(line, f.path+" "+before)
 			if !ok || after != "" || !strings.HasPrefix(image, facts[i].Host+"/vicr-proof-") {
 				t.Errorf("%s: called as %q", name, line)
 			}
 			for v := range strings.Lines(env) {
+				v = strings.TrimSuffix(v, "\n")
+				if strings.HasPrefix(want, contained) && (v == "CONTAINERS_CONF=SCRATCH/containers.conf" || v == "XDG_RUNTIME_DIR=SCRATCH") {
+					continue
+				}
 				if key, _, _ := strings.Cut(v, "="); key != "PATH" && key != "PWD" && key != "HOME" && key != "_" && key != "OLDPWD" && key != "SHLVL" {
 					t.Errorf("%s got %q", name, v)
 				}
@@ -189,9 +199,53 @@ func TestWhatAProgramPulledIsForgotten(t *testing.T) {
 		}
 		first, _, _ := strings.Cut(calls[0], "\n")
 		image := first[strings.LastIndexByte(first, ' ')+1:]
+		if name != "ctr" {
+			calls[len(calls)-1] = scratch.ReplaceAllString(calls[len(calls)-1], "SCRATCH")
+			want = contained + want
+		}
 		if len(calls) != 2 || !strings.HasPrefix(calls[1], f.path+" "+want+" "+image+"\n") {
 			t.Errorf("%s: %q", name, calls)
 		}
+	}
+}
+
+// However they end, nothing of what podman and buildah made stays.
+func TestProgramsThatKeepSomethingDoItInAFolderThatGoes(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"podman", "buildah"} {
+		for what, ends := range map[string]string{
+			"refuses": "mkdir -p $XDG_RUNTIME_DIR/root/vfs/dir; touch $XDG_RUNTIME_DIR/root/vfs/dir/x; echo x509: >&2; exit 125", "hangs": `case "$*" in *pull*) exec sleep 60;; esac`,
+		} {
+			f := newTool(t, name, "", ends)
+			m := machine.Machine{Euid: 1000, Podman: machine.PodmanFamily{Programs: map[string]string{name: f.path}}}
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			if _, err := Podman(ctx, m, parse(t, "registry.example:5000"), nil); err == nil {
+				t.Errorf("%s %s: no error", name, what)
+			}
+			calls := f.calls(t)
+			dir := scratch.FindString(calls)
+			if dir == "" {
+				t.Fatalf("%s %s: no folder in %q", name, what, calls)
+			}
+			if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s %s: the folder is there still: %v", name, what, err)
+			}
+			conf, err := os.ReadFile(filepath.Join(f.dir, "conf"))
+			if err != nil || strings.Count(string(conf), `"`+dir+`/state"`) != 3 || !strings.Contains(string(conf), `lock_type = "file"`) {
+				t.Errorf("%s %s: containers.conf is %q, %v", name, what, conf, err)
+			}
+			// As a user podman leaves a process that has to be ended.
+			if got := strings.Contains(calls, "--storage-driver vfs system migrate\n"); got != (name == "podman") {
+				t.Errorf("%s %s: system migrate: %v", name, what, got)
+			}
+		}
+	}
+	f := newTool(t, "podman", "unauthorized", "exit 1")
+	m := machine.Machine{Podman: machine.PodmanFamily{Programs: map[string]string{"podman": f.path}}}
+	facts, err := Podman(t.Context(), m, parse(t, "registry.example:5000"), &change.User{})
+	if err != nil || len(facts) != 1 || facts[0].Proven || facts[0].Why == "" || f.calls(t) != "" {
+		t.Errorf("as another user: %+v, %v", facts, err)
 	}
 }
 

@@ -150,15 +150,25 @@ func (r *Rig) LaunchDockerd(t *testing.T, d Dockerd) *Process {
 	return r.Launch(t, append(argv, d.Args...)...)
 }
 
+// OldDocker is Debian's docker, which asks the BuildKit in dockerd by itself;
+// newer ones leave that to buildx, which Debian lacks.
+func OldDocker(t *testing.T) string {
+	t.Helper()
+	return Need(t, "/usr/bin/docker", "docker.io")
+}
+
 // A Containerd is a running containerd and the ctr that belongs to it.
 type Containerd struct {
 	*Process
 	ctr string
+	dir string // scratch folder
 }
+
+const containerdSocket = "/run/containerd/containerd.sock"
 
 // Ctr is the argv of its ctr.
 func (c *Containerd) Ctr(args ...string) []string {
-	return append([]string{c.ctr, "-a", "/run/containerd/containerd.sock"}, args...)
+	return append([]string{c.ctr, "-a", containerdSocket}, args...)
 }
 
 // OldContainerd starts Debian's, 1.6.
@@ -177,12 +187,23 @@ func (r *Rig) NewContainerd(t *testing.T) *Containerd {
 // /var/lib: overlayfs does not stack.
 func (r *Rig) containerd(t *testing.T, program, ctr, path string) *Containerd {
 	t.Helper()
-	c := &Containerd{ctr: ctr}
+	c := &Containerd{ctr: ctr, dir: r.Dir}
 	c.Process = r.Launch(t, "env", "PATH="+path, program, "--root", filepath.Join(r.Dir, "containerd"))
 	Until(t, "containerd", func() bool {
 		return r.Command(t.Context(), c.Ctr("version")...).Run() == nil
 	})
 	return c
+}
+
+// CRI is the argv that has its CRI plugin pull an image, whose name comes after.
+func (c *Containerd) CRI(t *testing.T) []string {
+	t.Helper()
+	program := filepath.Join(c.dir, "cripull")
+	cmd := exec.Command("go", "build", "-o", program, "github.com/vicr-cli/vicr/internal/testkit/testdata/cripull")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return []string{program, containerdSocket}
 }
 
 // PodmanService starts podman's Docker-compatible service and returns its
