@@ -43,9 +43,9 @@ func (d *doctor) buildkit(ctx context.Context, f facts) outcome {
 		dir = path.Dir(f.sources.Files[0])
 	}
 	o := warn("docker build fetches tokens with the system's CAs alone, and they do not vouch for the token server: a FROM of a private image fails")
-	o = o.try("BUILDKIT_NO_CLIENT_TOKEN=1 docker build ...")
+	o = o.try("BUILDKIT_NO_CLIENT_TOKEN=1 docker build .")
 	if m.GOOS == "linux" {
-		o = o.try("or: SSL_CERT_DIR=/etc/ssl/certs:" + word(dir) + " docker build ...")
+		o = o.try("or: SSL_CERT_DIR=/etc/ssl/certs:" + word(dir) + " docker build .")
 	}
 	return o.try("or, for every program: vicr trust " + word(d.target.Host.String()) + " --for system")
 }
