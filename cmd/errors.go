@@ -158,7 +158,7 @@ var rules = []rule{
 		try: "docker ps shows them; stop them, or let them live on with \"live-restore\": true in daemon.json and: systemctl reload docker",
 	},
 	{code: codeRefused, when: "a file is reached by a link, or lies below a folder, that others may change", match: either[*atomicfile.LinkError, *atomicfile.ParentError], try: "look at what is named with ls -la; only root may own and write what leads to it"},
-	{code: codeRefused, when: "a link below --root leads out of it", match: is[*atomicfile.OutsideError], try: "make the link relative, or name the tree that it leads to", hints: outsideHints},
+	{code: codeRefused, when: "a link below --root leads out of it", match: is[*atomicfile.OutsideError], try: "make the link end beneath the tree, or name with --root the tree that it leads to", hints: outsideHints},
 	{code: codeFailed, when: "a file is marked so that it cannot change", match: is[*atomicfile.ImmutableError], try: "take the mark away: chattr -i FILE", hints: immutableHints},
 	{code: codeFailed, when: "a file is mounted by itself and cannot be replaced", match: is[*atomicfile.BusyError], try: "change it where it is mounted from, or unmount it first"},
 	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], try: "run it again once the fingerprint is what the registry's administrator says", hints: consentHints},

@@ -106,7 +106,7 @@ func outsideHints(err error, _ string) []string {
 // names no path.
 func folderOf(err error) string {
 	var p *fs.PathError
-	if !errors.As(err, &p) || !filepath.IsAbs(p.Path) {
+	if !errors.As(err, &p) || filepath.Base(p.Path) == p.Path {
 		return ""
 	}
 	return filepath.Dir(p.Path)
