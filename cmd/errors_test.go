@@ -91,7 +91,9 @@ func TestExitCodes(t *testing.T) {
 func samples() []error {
 	bad := errors.New("x")
 	return []error{
-		errSignal{os.Interrupt}, errSignal{syscall.SIGTERM}, &partlyError{}, &partlyError{declined: true}, &partlyError{left: true},
+		errSignal{os.Interrupt},
+		errSignal{syscall.SIGTERM},
+		&partlyError{}, &partlyError{declined: true}, &partlyError{left: true},
 		&change.RollbackError{Err: bad}, &change.RollbackError{Err: bad, Commands: []string{""}}, &change.RolledBackError{Err: &proof.Error{TokenFault: true}},
 		&pki.BundleError{Err: pki.ErrPrivateKey}, usagef("x"), &ref.Error{}, &pki.FingerprintError{}, &auth.InputError{}, &store.AmbiguousError{},
 		&trust.ConflictError{}, &trust.WideNetworkError{}, &install.BusyError{}, &install.OldEngineError{},
