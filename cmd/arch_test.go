@@ -38,7 +38,7 @@ var mayImport = map[string]string{
 	// The owner of a file is read as package atomicfile records it.
 	"internal/status": "internal/ref internal/pki internal/atomicfile internal/edit internal/change internal/machine internal/trust internal/shell",
 	// What trust does once it was agreed to; in cmd it would be logic.
-	"internal/install": "internal/pki internal/atomicfile internal/change internal/machine internal/trust internal/proof internal/engine internal/ref",
+	"internal/install": "internal/pki internal/atomicfile internal/change internal/machine internal/trust internal/proof internal/engine internal/edit internal/ref",
 	"internal/sandbox": "internal/atomicfile",
 	"internal/testkit": "*",
 	// The contract of Source and Sink as a suite, for tests of the rooms that fit them.

@@ -68,10 +68,10 @@ func clientFetchesTokens(t *testing.T, b *bench) {
 	b.StartDockerd(t, testkit.Dockerd{})
 	refused("the CA for dockerd alone")
 	c := b.doctor(t, tls1)["buildkit"]
-	c.has(t, "warn", "BUILDKIT_NO_CLIENT_TOKEN=1 docker build ...", "SSL_CERT_FILE=", "--for system")
+	c.has(t, "warn", "BUILDKIT_NO_CLIENT_TOKEN=1 docker build .", "SSL_CERT_FILE=", "--for system")
 	followed := 0
 	for _, line := range c.Remedy {
-		if env, ok := strings.CutSuffix(strings.TrimPrefix(line, "or: "), " docker build ..."); ok {
+		if env, ok := strings.CutSuffix(strings.TrimPrefix(line, "or: "), " docker build ."); ok {
 			b.want(t, 0, build(env)...)
 			followed++
 		}
@@ -96,7 +96,7 @@ func buildkitHTTP(t *testing.T, b *bench) {
 	b.trustInsecure(t, 0, clear1)
 	b.trusts(t, clear1)
 	b.refuses(t, "BuildKit before 25", b.build(t, clear1+"/"+image))
-	b.doctor(t, clear1)["buildkit"].has(t, "warn", clear1, "DOCKER_BUILDKIT=0 docker build ...", "25 or later")
+	b.doctor(t, clear1)["buildkit"].has(t, "warn", clear1, "DOCKER_BUILDKIT=0 docker build .", "25 or later")
 	b.want(t, 0, b.build(t, clear1+"/"+image, "DOCKER_BUILDKIT=0")...)
 	b.want(t, 0, b.vicr, "untrust", clear1)
 	p.Stop()

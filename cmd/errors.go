@@ -15,6 +15,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/install"
+	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/proof"
 	"github.com/vicr-cli/vicr/internal/ref"
@@ -140,15 +141,15 @@ type rule struct {
 	when  string // for docs/errors.md
 	try   string // for docs/errors.md: what the hint says, HOST standing for the registry
 	match func(error) bool
-	hints func(err error, host string) []string // nil: try is the hint
+	hints func(err error, host string) []string // nil, or none that it has to say: try is the hint
 }
 
 // rules are asked in order; the first that matches decides.
 var rules = []rule{
 	{code: codeInterrupted, when: "Ctrl-C", match: isSignal(syscall.SIGINT), try: "run it again: what was under way was put back, or goes on where it stopped"},
 	{code: codeTerminated, when: "the process was told to end", match: isSignal(syscall.SIGTERM), try: "run it again: what was under way was put back, or goes on where it stopped"},
-	{code: codePartly, when: "several arguments, and only some failed; each has its own error line", match: is[*partlyError], hints: partlyHints},
-	{code: codeIncomplete, when: "a change failed and so did taking it back", match: is[*change.RollbackError], hints: rollbackHints},
+	{code: codePartly, when: "several arguments, and only some failed; each has its own error line", match: is[*partlyError], try: "mend what the error lines above name, then run it again", hints: partlyHints},
+	{code: codeIncomplete, when: "a change failed and so did taking it back", match: is[*change.RollbackError], try: "vicr status shows what is not as it was; the next vicr trust or untrust tries again to put it back", hints: rollbackHints},
 	{
 		code: codeRolledBack, when: "a change failed, or its proof did, and everything was put back", match: is[*change.RolledBackError],
 		try: asBefore, hints: rolledBackHints,
@@ -157,12 +158,16 @@ var rules = []rule{
 		code: codeRefused, when: "a CA file holds a private key", match: wraps(pki.ErrPrivateKey),
 		try: "ask for the certificate alone; whoever has this file can pose as the registry",
 	},
-	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, hints: usageHints},
+	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, try: "vicr help shows the commands, vicr help COMMAND its flags", hints: usageHints},
 	{
 		code: codeRefused, when: "dockerd would have insecure registries from its command line and from daemon.json, and not start",
 		match: is[*trust.ConflictError], try: "grep -rn insecure-regist /etc/docker /etc/default /etc/sysconfig /etc/systemd/system shows where they are; keep them in one place",
 	},
 	{code: codeRefused, when: "--insecure is for a network in which strangers may be", match: is[*trust.WideNetworkError], try: "vicr trust --insecure REGISTRY:PORT, one at a time"},
+	{
+		code: codeRefused, when: "the Docker engine would not start with what --insecure adds to daemon.json", match: is[*install.OldEngineError],
+		try: "upgrade Docker, or start dockerd with --insecure-registry HOST where its unit or init script has its flags; vicr trust HOST needs neither",
+	},
 	{
 		code: codeRefused, when: "--restart would end running containers", match: is[*install.BusyError],
 		try: "docker ps shows them; stop them, or let them live on with \"live-restore\": true in daemon.json and: systemctl reload docker",
@@ -172,16 +177,17 @@ var rules = []rule{
 		try: "vicr trust HOST --for docker,podman writes to the machine's own folders, which vicr reads too; or set HOME to root's own, such as HOME=/root, for each vicr command",
 	},
 	{code: codeRefused, when: "a file is reached by a link, or lies below a folder, that others may change", match: either[*atomicfile.LinkError, *atomicfile.ParentError], try: "look at what is named with ls -la; only root may own and write what leads to it"},
-	{code: codeFailed, when: "a file is marked so that it cannot change", match: is[*atomicfile.ImmutableError], hints: immutableHints},
+	{code: codeRefused, when: "a link below --root leads out of it", match: is[*atomicfile.OutsideError], try: "make the link end beneath the tree, or name with --root the tree that it leads to", hints: outsideHints},
+	{code: codeFailed, when: "a file is marked so that it cannot change", match: is[*atomicfile.ImmutableError], try: "take the mark away: chattr -i FILE", hints: immutableHints},
 	{code: codeFailed, when: "a file is mounted by itself and cannot be replaced", match: is[*atomicfile.BusyError], try: "change it where it is mounted from, or unmount it first"},
-	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], hints: consentHints},
+	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], try: "run it again once the fingerprint is what the registry's administrator says", hints: consentHints},
 	{code: codeUntrusted, when: "the engine trusts the registry and not where it gives out tokens", match: tokenFault, try: upgradeDocker},
 	{code: codeUntrusted, when: "the files are in place and a tool still does not trust the registry", match: is[*proof.Error], try: "vicr doctor HOST shows what is in the way"},
 	{
 		code: codeUntrusted, when: "the fingerprint given is not that of the registry", match: is[*pki.MismatchError],
 		try: "ask the administrator of the registry for the fingerprint again; if it stays different, somebody may be in between",
 	},
-	{code: codeUntrusted, when: "the registry's certificate does not verify", match: is[*pki.CertError], hints: certHints},
+	{code: codeUntrusted, when: "the registry's certificate does not verify", match: is[*pki.CertError], try: "ask the administrator for a certificate that follows the rules; vicr doctor HOST shows what is wrong with it", hints: certHints},
 	{code: codeUntrusted, when: "the registry lets nobody in without a client certificate", match: wire.ClientCertRequired, try: "vicr trust HOST --client-cert FILE --client-key FILE"},
 	{code: codeUntrusted, when: "TLS with the registry failed", match: isKind(wire.TLS), try: "vicr trust HOST"},
 	{
@@ -192,14 +198,14 @@ var rules = []rule{
 		code: codeUntrusted, when: "the registry has no CA to download", match: is[*harbor.NoCAError],
 		try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE",
 	},
-	{code: codeRefused, when: "the registry sends logins to another host", match: is[*auth.RealmError], hints: realmHints},
+	{code: codeRefused, when: "the registry sends logins to another host", match: is[*auth.RealmError], try: "the administrator of HOST has to mend the address of its token server; vicr doctor HOST shows it", hints: realmHints},
 	{
 		code: codeRefused, when: "a password would travel in clear", match: is[*auth.ClearTextError],
-		try: "if everyone on the way may read the password: vicr login HOST --allow-insecure-credentials, with the flag that made it insecure",
+		try: "if everyone on the way may read the password: vicr login HOST --plain-http --allow-insecure-credentials", hints: clearHints,
 	},
 	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy), try: "the administrator of HOST has to mend the address that it sends clients to; -D shows each request"},
 	{code: codeDenied, when: "user name or password refused, or no permission", match: either[*auth.DeniedError, *harbor.DeniedError], try: "vicr login HOST"},
-	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), hints: notFoundHints},
+	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints},
 	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],
 		try: "run it again; if it stays, the registry or something on the way changes what it sends",
@@ -214,19 +220,19 @@ var rules = []rule{
 	},
 	{
 		code: codeFailed, when: "the Docker engine is there or configured and does not answer",
-		match: func(err error) bool { return is[*engine.UnavailableError](err) || errors.Is(err, engine.ErrNoEngine) }, hints: engineHints,
+		match: func(err error) bool { return is[*engine.UnavailableError](err) || errors.Is(err, engine.ErrNoEngine) }, try: startEngine, hints: engineHints,
 	},
 	{code: codeFailed, when: "the Docker engine refused an image, or gave one that cannot be read", match: any3[*engine.LoadError, *engine.SaveError, *engine.ResponseError], try: "docker info shows whether the engine is well; --to store and --from store leave it aside"},
 	{code: codeFailed, when: "the docker context in use cannot be read", match: is[*engine.ContextError], try: "docker context ls"},
 	{code: codeFailed, when: "doctor found something broken", match: is[*doctorError], try: "type what stands under each fail above, from the top; then run it again"},
+	{code: codeFailed, when: "status was asked about a host for which nothing is recorded", match: is[*unrecordedError], try: "vicr trust HOST", hints: unrecordedHints},
 	{code: codeFailed, when: "status found files, processes or a CA that are not as they should be", match: is[*driftError], try: "type what is said beside each", hints: driftHints},
 	{code: codeFailed, when: "another vicr or docker holds a lock", match: is[*atomicfile.LockedError], try: "wait for it to end, then run this again"},
 	{code: codeRefused, when: "a journal or a store could have been written by somebody else", match: either[*change.UnsafeError, *store.UnsafeError], try: "look at what is named with ls -la; remove it if it is not yours"},
 	{
 		code: codeRefused, when: "a journal names something that vicr does not change on this machine as it is now", match: is[*change.DoubtError],
-		hints: doubtHints,
+		try: "vicr untrust HOST --force forgets it and leaves that file as it is", hints: doubtHints,
 	},
-	{code: codeRefused, when: "a link below --root leads out of it", match: is[*install.TreeError], try: "make the link relative to the tree, or name the tree that it leads to"},
 	{code: codeFailed, when: "a folder is no OCI layout", match: is[*store.LayoutError], try: "name a folder that holds one, or one that is not there yet"},
 	{code: codeFailed, when: "a credential helper failed", match: is[*auth.HelperError], try: "credsStore and credHelpers in docker's config.json name the helper; run docker-credential-NAME list to see what it says"},
 	{
@@ -236,8 +242,12 @@ var rules = []rule{
 	{code: codeFailed, when: "another program listens on the port of the sandbox", match: wraps(syscall.EADDRINUSE), try: "vicr sandbox --port 0 takes one that is free"},
 	{code: codeFailed, when: "a configuration file cannot be edited without changing what somebody else wrote", match: is[*edit.SyntaxError], try: "mend the line that is named, or make the change by hand"},
 	{code: codeFailed, when: "a program that makes a change count failed", match: either[*change.ProgramError, *change.ReloadError], try: "run the program that is named by hand to see what it says"},
-	{code: codeFailed, when: "no permission", match: wraps(syscall.EACCES), try: "look at what is named with ls -la; sudo vicr does it where the file is the machine's"},
-	{code: codeFailed, when: "the file system is mounted read-only", match: wraps(syscall.EROFS), try: "mount shows how; remount it with mount -o remount,rw, or change the image that it comes from"},
+	{code: codeFailed, when: "something else than a file is in the way, or one too large to be a configuration", match: notAFile, try: "look at what is named with ls -la; move it away, then run this again"},
+	{code: codeFailed, when: "a journal cannot be read or planned from", match: either[*change.JournalError, *change.PlanError], try: "move the file that is named away, if nothing more is to be taken back by vicr untrust"},
+	{code: codeFailed, when: "somebody else changed or wrote a file at the same time", match: func(err error) bool { return is[*change.ChangedError](err) || errors.Is(err, atomicfile.ErrBusy) }, try: "run it again"},
+	{code: codeFailed, when: "no permission", match: either2(syscall.EACCES, syscall.EPERM), try: "ls -ld FOLDER shows who may write there; sudo vicr does it where the folder is the machine's", hints: permissionHints},
+	{code: codeFailed, when: "the file system is mounted read-only", match: wraps(syscall.EROFS), try: "sudo mount -o remount,rw MOUNTPOINT, or change the image that it comes from", hints: readOnlyHints},
+	{code: codeFailed, when: "a file stands where a folder has to be", match: wraps(syscall.ENOTDIR), try: "move the file that is named away; where HOME, XDG_CONFIG_HOME or DOCKER_CONFIG lead to it, set them to a folder"},
 	{code: codeFailed, when: "the disk, or what you may use of it, is full", match: diskFull, try: "make room, then run this again: what was fetched is kept"},
 	{code: codeFailed, when: "anything else", match: func(error) bool { return true }, try: "-D shows each request; vicr help COMMAND shows the flags"},
 }
@@ -250,6 +260,16 @@ func is[T error](err error) bool {
 func either[A, B error](err error) bool { return is[A](err) || is[B](err) }
 
 func any3[A, B, C error](err error) bool { return either[A, B](err) || is[C](err) }
+
+func either2(a, b error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, a) || errors.Is(err, b) }
+}
+
+// notAFile is what cannot be read as a configuration, wherever it was seen.
+func notAFile(err error) bool {
+	return either[*atomicfile.NotRegularError, *machine.NotRegularError](err) ||
+		either2(atomicfile.ErrTooLarge, machine.ErrTooLarge)(err)
+}
 
 func diskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)

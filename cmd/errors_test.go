@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -11,15 +12,21 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/edit"
 	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/harbor"
+	"github.com/vicr-cli/vicr/internal/install"
+	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/proof"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/store"
 	"github.com/vicr-cli/vicr/internal/transfer"
+	"github.com/vicr-cli/vicr/internal/trust"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
 
@@ -77,6 +84,81 @@ func TestExitCodes(t *testing.T) {
 			if got := exitCode(err); got != tt.code {
 				t.Errorf("%T %v: exit %d, want %d", err, err, got, tt.code)
 			}
+		}
+	}
+}
+
+// samples are errors of every rule, each without what makes its hints better.
+func samples() []error {
+	bad := errors.New("x")
+	return []error{
+		errSignal{os.Interrupt},
+		errSignal{syscall.SIGTERM},
+		&partlyError{}, &partlyError{declined: true}, &partlyError{left: true},
+		&change.RollbackError{Err: bad}, &change.RollbackError{Err: bad, Commands: []string{""}}, &change.RolledBackError{Err: &proof.Error{TokenFault: true}},
+		&pki.BundleError{Err: pki.ErrPrivateKey}, usagef("x"), &ref.Error{}, &pki.FingerprintError{}, &auth.InputError{}, &store.AmbiguousError{},
+		&trust.ConflictError{}, &trust.WideNetworkError{}, &install.BusyError{}, &install.OldEngineError{},
+		&atomicfile.LinkError{}, &atomicfile.ParentError{}, &atomicfile.OutsideError{}, &atomicfile.OutsideError{Relative: "x"},
+		&atomicfile.ImmutableError{}, &atomicfile.BusyError{}, &consentError{}, &consentError{hints: []string{""}},
+		&proof.Error{}, &proof.Error{TokenFault: true}, &pki.MismatchError{}, &pki.CertError{},
+		&pki.CertError{Problem: pki.WrongName}, &pki.CertError{Problem: pki.UnknownIssuer}, &pki.CertError{Problem: pki.Weak},
+		&wire.Error{Kind: wire.TLS, Err: bad}, &wire.Error{Kind: wire.TLS, Err: &wire.ClientCertError{}}, &wire.Error{Kind: wire.NotHTTPS, Err: bad},
+		&harbor.NoCAError{}, &auth.RealmError{}, &auth.RealmError{Origin: "https://x"}, &auth.ClearTextError{}, &auth.ClearTextError{Plain: true},
+		&wire.Error{Kind: wire.Policy, Err: bad}, &auth.DeniedError{}, &harbor.DeniedError{}, &registry.Error{Status: 403},
+		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, &registry.Error{Status: 401, Code: registry.CodeProjectNotFound},
+		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
+		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{},
+		&wire.Error{Kind: wire.Silent, Err: bad}, &engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,
+		&engine.LoadError{}, &engine.SaveError{}, &engine.ResponseError{}, &engine.ContextError{}, &doctorError{}, &driftError{}, &driftError{remedies: []string{""}}, &unrecordedError{},
+		&atomicfile.LockedError{}, &change.UnsafeError{}, &change.DoubtError{Host: "h"}, &homeError{&atomicfile.ParentError{}}, &store.UnsafeError{}, &store.LayoutError{}, &auth.HelperError{}, &auth.ConfigError{},
+		syscall.EADDRINUSE, &edit.SyntaxError{}, &change.ProgramError{}, &change.ReloadError{},
+		&atomicfile.NotRegularError{}, &machine.NotRegularError{}, atomicfile.ErrTooLarge, machine.ErrTooLarge,
+		&change.JournalError{}, &change.PlanError{}, &change.ChangedError{}, atomicfile.ErrBusy,
+		syscall.EACCES, syscall.EPERM, syscall.EROFS, &fs.PathError{Op: "mkdir", Path: "/home/me/x", Err: syscall.EROFS},
+		&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.EACCES}, syscall.ENOTDIR, syscall.ENOSPC, syscall.EDQUOT, bad,
+	}
+}
+
+func TestEveryErrorSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, sample := range samples() {
+		h, _ := ref.ParseHost("registry.example:5000")
+		err := aboutHost(h, fmt.Errorf("deeper: %w", sample))
+		r := ruleFor(err)
+		seen[r.when] = true
+		hints := r.hintsFor(err)
+		if len(hints) == 0 {
+			t.Errorf("%T %v: nothing to do", sample, sample)
+		}
+		for _, hint := range hints {
+			if strings.TrimSpace(hint) == "" || strings.HasSuffix(hint, ": ") || strings.Contains(hint, "HOST ") {
+				t.Errorf("%T %v: hint %q", sample, sample, hint)
+			}
+		}
+	}
+	for _, r := range rules {
+		if !seen[r.when] {
+			t.Errorf("no sample of an error is one where %s", r.when)
+		}
+	}
+}
+
+// Where a path is known, the hint has it.
+func TestHintsNameTheFolder(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&fs.PathError{Op: "mkdir", Path: "/home/me/.docker", Err: syscall.EACCES}, "ls -ld /home/me shows"},
+		{&fs.PathError{Op: "open", Path: "/home/a b/.vicr-journal", Err: syscall.EROFS}, "findmnt -T '/home/a b' shows"},
+		{&auth.ClearTextError{}, "vicr login HOST --insecure-skip-verify --allow-insecure-credentials"},
+		{&auth.ClearTextError{Plain: true}, "vicr login HOST --plain-http --allow-insecure-credentials"},
+		{&atomicfile.OutsideError{Link: "/srv/tree/etc/docker", To: "/opt/docker", Relative: "../opt/docker"}, "ln -sfn ../opt/docker /srv/tree/etc/docker"},
+	} {
+		if got := strings.Join(ruleFor(tt.err).hintsFor(tt.err), "\n"); !strings.Contains(got, tt.want) {
+			t.Errorf("%v: %q, want %q", tt.err, got, tt.want)
 		}
 	}
 }

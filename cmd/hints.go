@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -27,21 +28,22 @@ func (r rule) hintsFor(err error) []string {
 	if errors.As(err, &h) {
 		host = h.host.String()
 	}
+	var hints []string
 	if r.hints != nil {
-		return r.hints(err, host)
+		hints = slices.DeleteFunc(slices.Clone(r.hints(err, host)), func(h string) bool { return strings.TrimSpace(h) == "" })
 	}
-	if r.try == "" {
-		return nil
+	if len(hints) == 0 {
+		hints = []string{strings.ReplaceAll(r.try, "HOST", host)}
 	}
-	return []string{strings.ReplaceAll(r.try, "HOST", host)}
+	return hints
 }
 
 func usageHints(err error, _ string) []string {
 	var u *usageError
-	if errors.As(err, &u) && u.hint != "" {
-		return []string{u.hint}
+	if !errors.As(err, &u) {
+		return nil
 	}
-	return []string{"vicr help shows the commands, vicr help COMMAND its flags"}
+	return []string{u.hint}
 }
 
 func consentHints(err error, _ string) []string {
@@ -61,6 +63,7 @@ func rollbackHints(err error, _ string) []string {
 }
 
 const (
+	startEngine   = "start the engine, or check DOCKER_HOST"
 	asBefore      = "the machine is as it was before; nothing needs to be cleaned up"
 	upgradeDocker = "Docker before 29.5 with the containerd image store does this: upgrade it, or: vicr trust HOST --for system, and restart Docker"
 )
@@ -80,6 +83,53 @@ func immutableHints(err error, _ string) []string {
 	return []string{i.Command}
 }
 
+// clearHints name the flag that lets the password go the way it would have gone.
+func clearHints(err error, host string) []string {
+	var c *auth.ClearTextError
+	errors.As(err, &c)
+	flag := "--insecure-skip-verify"
+	if c.Plain {
+		flag = "--plain-http"
+	}
+	return []string{"if everyone on the way may read the password: vicr login " + host + " " + flag + " --allow-insecure-credentials"}
+}
+
+// outsideHints mend an absolute link: what else one leads to is not ours to say.
+func outsideHints(err error, _ string) []string {
+	var o *atomicfile.OutsideError
+	errors.As(err, &o)
+	if o.Relative == "" {
+		return nil
+	}
+	return []string{"make it relative: " + shellLine([]string{"ln", "-sfn", o.Relative, o.Link})}
+}
+
+// folderOf is where something would have been made or replaced; "" if the error
+// names no path.
+func folderOf(err error) string {
+	var p *fs.PathError
+	if !errors.As(err, &p) || filepath.Base(p.Path) == p.Path {
+		return ""
+	}
+	return filepath.Dir(p.Path)
+}
+
+func permissionHints(err error, _ string) []string {
+	dir := folderOf(err)
+	if dir == "" {
+		return nil
+	}
+	return []string{"ls -ld " + shell.Word(runtime.GOOS, dir) + " shows who may write there; sudo vicr does it where the folder is the machine's"}
+}
+
+func readOnlyHints(err error, _ string) []string {
+	dir := folderOf(err)
+	if dir == "" {
+		return nil
+	}
+	return []string{"findmnt -T " + shell.Word(runtime.GOOS, dir) + " shows what is mounted there; remount it with mount -o remount,rw, or change the image that it comes from"}
+}
+
 func realmHints(err error, host string) []string {
 	var r *auth.RealmError
 	errors.As(err, &r)
@@ -94,7 +144,7 @@ func notFoundHints(err error, _ string) []string {
 	var p *transfer.PlatformError
 	var local *store.NameError
 	switch {
-	case errors.As(err, &p):
+	case errors.As(err, &p) && len(p.Have) > 0:
 		have := make([]string, len(p.Have))
 		for i, platform := range p.Have {
 			have[i] = platform.String()
@@ -145,9 +195,6 @@ func certHints(err error, host string) []string {
 func partlyHints(err error, _ string) []string {
 	var p *partlyError
 	errors.As(err, &p)
-	if p.hint == "" {
-		return nil
-	}
 	return []string{p.hint}
 }
 
@@ -156,7 +203,7 @@ func engineHints(err error, _ string) []string {
 	if errors.Is(err, fs.ErrPermission) {
 		return []string{"sudo usermod -aG docker $USER, and log in again, lets you use it", aside}
 	}
-	return []string{"start the engine, or check DOCKER_HOST", aside}
+	return []string{startEngine, aside}
 }
 
 // doubtHints: the machine may be set up otherwise than it was; a plan of today

@@ -80,8 +80,8 @@ func runLogin(ctx context.Context, a *app, o loginOptions) error {
 	if o.allowClear && !o.tls.plainHTTP && !o.tls.skipVerify {
 		a.note("--allow-insecure-credentials also holds for later commands with --plain-http or --insecure-skip-verify")
 	}
-	if o.realm != "" && len(auth.Policy{Realm: o.realm}.Origins(o.host)) < 2 {
-		return usagef("--realm is not the address of a token server, as in https://sso.example.com")
+	if err := checkRealm(o.host, o.realm); err != nil {
+		return err
 	}
 	creds, err := a.askCredentials(ctx, o)
 	if err != nil {
@@ -115,6 +115,13 @@ func runLogin(ctx context.Context, a *app, o loginOptions) error {
 		return err
 	}
 	return a.keep(ctx, o, creds, id, mark)
+}
+
+func checkRealm(h ref.Host, realm string) error {
+	if realm != "" && len(auth.Policy{Realm: realm}.Origins(h)) < 2 {
+		return usagef("--realm is not the address of a token server, as in https://sso.example.com")
+	}
+	return nil
 }
 
 // verify asks the registry whether the credentials are right.

@@ -6,13 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/probe"
 	"github.com/vicr-cli/vicr/internal/proof"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/trust"
@@ -38,6 +41,7 @@ type onboarding struct {
 	flags        *pflag.FlagSet
 	host         ref.Host
 	said         bytes.Buffer // the result of a part
+	password     *string      // from standard input, read before anything is changed; nil: not read
 	res          onboardResult
 }
 
@@ -90,6 +94,9 @@ func (o *onboarding) run(ctx context.Context) error {
 	*o.parts = *a
 	if o.flag("dry-run") == "true" {
 		return o.call(ctx, o.trust)
+	}
+	if err := o.canLogIn(ctx); err != nil {
+		return err
 	}
 	o.parts.env.Stdout, o.parts.flags.format = &o.said, "json"
 	o.res = onboardResult{Host: o.host.String(), Tools: []string{}, Restarts: []string{}, Proofs: []string{}}
@@ -148,6 +155,88 @@ func (o *onboarding) trusting(ctx context.Context) error {
 	return nil
 }
 
+// canLogIn finds out before anything is changed whether the login that comes
+// later would have to ask for what nobody can give.
+func (o *onboarding) canLogIn(ctx context.Context) error {
+	if err := checkRealm(o.host, o.flag("realm")); err != nil {
+		return err
+	}
+	if err := o.tls().check(); err != nil {
+		return err
+	}
+	missing := o.missing()
+	if missing == nil {
+		return nil
+	}
+	kept, _, err := o.app.credentials().Get(ctx, o.host)
+	if err != nil {
+		return err
+	}
+	if user := o.flag("username"); !kept.IsZero() && (user == "" || user == kept.Username) {
+		return nil // whether the registry takes them is seen once it is trusted
+	}
+	asks, err := o.asksForLogin(ctx)
+	if err != nil || !asks {
+		return err
+	}
+	return missing
+}
+
+// missing says what a login would lack, nil if nothing.
+func (o *onboarding) missing() error {
+	a, user := o.app, o.flag("username")
+	switch {
+	case o.flag("password-stdin") != "true" && !a.interactive():
+		return &usageError{text: "there is no terminal to ask for the password; nothing was changed", hint: o.withPassword()}
+	case o.flag("password-stdin") != "true":
+		return nil
+	case user == "":
+		return &usageError{text: "--password-stdin needs a user name; nothing was changed", hint: o.withPassword()}
+	case a.env.Terminal:
+		return nil // what is asked before is read from there too
+	}
+	p, err := readPassword(a.env.Stdin)
+	o.password = &p
+	if err != nil {
+		return err
+	}
+	return auth.Credentials{Username: user, Password: p}.Check()
+}
+
+// asksForLogin has the registry say whether it wants to know who one is. It is
+// not trusted yet, and is told nothing.
+func (o *onboarding) asksForLogin(ctx context.Context) (bool, error) {
+	system, err := trust.System()
+	if err != nil {
+		return false, err
+	}
+	a := o.app
+	r, err := probe.Host(ctx, o.host, probe.Options{System: system, Now: a.env.Now, Proxy: a.proxy(), Timeout: a.flags.timeout})
+	return r.Status == http.StatusUnauthorized, err
+}
+
+// withPassword is the command that was typed, with the password on standard input.
+func (o *onboarding) withPassword() string {
+	words := []string{"vicr", "onboard", o.host.String()}
+	o.flags.Visit(func(f *pflag.Flag) {
+		ours := o.trust.Flags().Lookup(f.Name) != nil || o.login.Flags().Lookup(f.Name) != nil
+		switch value := f.Value.String(); {
+		case !ours || oneOf(f.Name, "username", "password-stdin", "help") || f.Value.Type() == "bool" && value != "true":
+		case f.Value.Type() == "bool":
+			words = append(words, "--"+f.Name)
+		case f.Name == "ca-file" && value == "-":
+			words = append(words, "--ca-file", "FILE")
+		default:
+			words = append(words, "--"+f.Name, value)
+		}
+	})
+	user := o.flag("username")
+	if user == "" {
+		user = "USER"
+	}
+	return shellLine(append(words, "-u", user, "--password-stdin")) + " < PASSWORD-FILE"
+}
+
 // loggingIn leaves alone a login that the registry still takes.
 func (o *onboarding) loggingIn(ctx context.Context) error {
 	kept, id, err := o.ask(ctx)
@@ -164,6 +253,9 @@ func (o *onboarding) loggingIn(ctx context.Context) error {
 		o.res.User = kept.Username
 		return nil
 	}
+	if o.password != nil {
+		o.parts.env.Stdin = strings.NewReader(*o.password)
+	}
 	if err := o.call(ctx, o.login); err != nil {
 		return err
 	}
@@ -176,15 +268,17 @@ func (o *onboarding) loggingIn(ctx context.Context) error {
 	return nil
 }
 
+func (o *onboarding) tls() tlsFlags {
+	return tlsFlags{skipVerify: o.flag("insecure-skip-verify") == "true", plainHTTP: o.flag("plain-http") == "true"}
+}
+
 // ask has the registry judge the credentials that are kept, also if there are none.
 func (o *onboarding) ask(ctx context.Context) (auth.Credentials, auth.Identity, error) {
 	kept, _, err := o.app.credentials().Get(ctx, o.host)
 	if err != nil {
 		return kept, auth.Identity{}, err
 	}
-	r, err := o.app.roadWith(o.host, tlsFlags{
-		skipVerify: o.flag("insecure-skip-verify") == "true", plainHTTP: o.flag("plain-http") == "true",
-	}, kept, nil)
+	r, err := o.app.roadWith(o.host, o.tls(), kept, nil)
 	if err != nil {
 		return kept, auth.Identity{}, err
 	}

@@ -45,6 +45,13 @@ func (t *tlsFlags) register(s *pflag.FlagSet) {
 	s.BoolVar(&t.plainHTTP, "plain-http", false, "speak plain HTTP to the registry")
 }
 
+func (t tlsFlags) check() error {
+	if t.plainHTTP && (t.skipVerify || t.caFile != "") {
+		return usagef("--plain-http leaves nothing to verify: use it without --insecure-skip-verify and --ca-file")
+	}
+	return nil
+}
+
 // road is the way to one registry: the verified transport with the user's
 // credentials on it.
 type road struct {
@@ -67,8 +74,8 @@ func (a *app) road(ctx context.Context, h ref.Host, t tlsFlags) (*road, error) {
 // roadWith opens the way to h with credentials that may not be kept yet.
 // change adjusts what the user marked for this host; it may be nil.
 func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change func(*auth.Mark)) (*road, error) {
-	if t.plainHTTP && (t.skipVerify || t.caFile != "") {
-		return nil, usagef("--plain-http leaves nothing to verify: use it without --insecure-skip-verify and --ca-file")
+	if err := t.check(); err != nil {
+		return nil, err
 	}
 	m := a.machine()
 	roots, err := a.roots(m, h, t.caFile)

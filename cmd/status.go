@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,13 @@ type statusOptions struct {
 type driftError struct{ remedies []string }
 
 func (e *driftError) Error() string { return "something on this machine is not as vicr left it" }
+
+// An unrecordedError says that vicr set nothing up for the hosts that were named.
+type unrecordedError struct{ hosts, remedies []string }
+
+func (e *unrecordedError) Error() string {
+	return "not recorded here: " + strings.Join(e.hosts, ", ")
+}
 
 func newStatus(a *app) *cobra.Command {
 	var o statusOptions
@@ -84,7 +92,27 @@ func runStatus(ctx context.Context, a *app, o statusOptions) error {
 	if report.OK {
 		return nil
 	}
+	if e := unrecordedIn(report); e != nil {
+		return e
+	}
 	return driftOf(report)
+}
+
+// unrecordedIn is the error when the hosts that were named are the only thing
+// that is wrong: none of them is recorded. nil: something else is wrong.
+func unrecordedIn(r status.Report) error {
+	e := &unrecordedError{}
+	for _, g := range r.Registries {
+		for _, f := range g.Findings {
+			switch {
+			case f.Kind == status.KindUnrecorded:
+				e.hosts, e.remedies = append(e.hosts, g.Host), append(e.remedies, f.Remedy)
+			case f.Counts():
+				return nil
+			}
+		}
+	}
+	return e
 }
 
 // recorded is what the journals hold that this process may read, the user's own first.
@@ -204,6 +232,12 @@ func orNone(s string) string {
 		return "-"
 	}
 	return s
+}
+
+func unrecordedHints(err error, _ string) []string {
+	var u *unrecordedError
+	errors.As(err, &u)
+	return u.remedies
 }
 
 func driftHints(err error, _ string) []string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,16 +85,115 @@ func TestWhatIsNoLinkIsWhereItIs(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
-	tree, err := atomicfile.Beneath(dir)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// A link beneath a folder is one as elsewhere while it stays there.
+func TestLinksInATree(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		root   bool // only root can make it so
+		at, to string
+		spoil  func(dir string) error
+		real   string // "": refused
+		err    error
+	}{
+		"beside":              {at: "etc/docker/d.json", to: "real.json", real: "/etc/docker/real.json"},
+		"up":                  {at: "etc/docker/d.json", to: "../real/d.json", real: "/etc/real/d.json"},
+		"to the top":          {at: "etc/docker/d.json", to: "../../opt/docker/d.json", real: "/opt/docker/d.json"},
+		"a folder":            {at: "etc/docker", to: "../opt/docker", real: "/etc/docker/d.json"},
+		"out":                 {at: "etc/docker/d.json", to: "../../../d.json", err: &atomicfile.OutsideError{}},
+		"out and in":          {at: "etc/docker/d.json", to: "../../../TREE/opt/docker/d.json", err: &atomicfile.OutsideError{}},
+		"absolute":            {at: "etc/docker/d.json", to: "/opt/docker/d.json", err: &atomicfile.OutsideError{Relative: "../../opt/docker/d.json"}},
+		"to nothing":          {at: "etc/docker/d.json", to: "none", err: &atomicfile.LinkError{}},
+		"round":               {at: "etc/docker/d.json", to: "d.json", err: &atomicfile.LinkError{}},
+		"a folder out":        {at: "etc/docker", to: "../../docker", err: &atomicfile.OutsideError{}},
+		"a folder, absolute":  {at: "etc/docker", to: "/opt/docker", err: &atomicfile.OutsideError{Relative: "../opt/docker"}},
+		"a folder to nothing": {at: "etc/docker", to: "../none", real: "", err: &atomicfile.LinkError{}},
+		"others write where it leads": {
+			at: "etc/docker/d.json", to: "../real/d.json", err: &atomicfile.LinkError{},
+			spoil: func(dir string) error { return os.Chmod(filepath.Join(dir, "etc/real"), 0o777) },
+		},
+		"others write where a folder leads": {
+			root: true, at: "etc/docker", to: "../opt/docker", err: &atomicfile.ParentError{},
+			spoil: func(dir string) error { return os.Chmod(filepath.Join(dir, "opt"), 0o777) },
+		},
+		"the link is another's": {
+			root: true, at: "etc/docker/d.json", to: "../real/d.json", err: &atomicfile.LinkError{},
+			spoil: func(dir string) error { return os.Lchown(filepath.Join(dir, "etc/docker/d.json"), 1234, 0) },
+		},
+		"the link is his who owns the tree": {
+			root: true, at: "etc/docker/d.json", to: "../real/d.json", real: "/etc/real/d.json",
+			spoil: func(dir string) error {
+				return errors.Join(os.Chown(dir, 1234, 0), os.Lchown(filepath.Join(dir, "etc/docker/d.json"), 1234, 0))
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if tt.root && os.Geteuid() != 0 {
+				t.Skip("the rule binds root, or only root can give files away")
+			}
+			dir := filepath.Join(t.TempDir(), "TREE")
+			for _, d := range []string{"etc/docker", "etc/real", "opt/docker"} {
+				if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, f := range []string{"etc/docker/real.json", "etc/real/d.json", "opt/docker/d.json", "../d.json"} {
+				write(t, filepath.Join(dir, f), "old")
+			}
+			if err := os.Mkdir(filepath.Join(dir, "../docker"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.RemoveAll(filepath.Join(dir, tt.at)), os.Symlink(tt.to, filepath.Join(dir, tt.at))); err != nil {
+				t.Fatal(err)
+			}
+			if tt.spoil != nil {
+				if err := tt.spoil(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tree, err := atomicfile.Beneath(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tree.Close() //nolint:errcheck // only a handle on a folder
+			got, err := whereInTree(tree, "/etc/docker/d.json")
+			switch {
+			case tt.err != nil:
+				wantRefusal(t, err, tt.err, filepath.Join(dir, tt.at))
+				return
+			case err != nil || got != tt.real:
+				t.Fatalf("%q, %v, want %q", got, err, tt.real)
+			}
+			if err := tree.Write(got, []byte("new"), 0); err != nil {
+				t.Fatal(err)
+			}
+			wantFile(t, filepath.Join(dir, "etc/docker/d.json"), "new")
+			if to, err := os.Readlink(filepath.Join(dir, tt.at)); err != nil || to != tt.to {
+				t.Errorf("the link leads to %q, %v", to, err)
+			}
+		})
 	}
-	defer tree.Close() //nolint:errcheck // only a handle on a folder
-	if err := os.Symlink("f", filepath.Join(dir, "link")); err != nil {
-		t.Fatal(err)
+}
+
+// whereInTree is what a writer of a file asks before it writes.
+func whereInTree(tree *atomicfile.Tree, path string) (string, error) {
+	if err := tree.CheckParents(path); err != nil {
+		return "", err
 	}
-	if _, err := tree.Follow("/link"); !errors.As(err, new(*atomicfile.LinkError)) {
-		t.Errorf("beneath: %v", err)
+	if _, err := tree.Missing(filepath.Dir(path)); err != nil {
+		return "", err
+	}
+	return tree.Follow(path)
+}
+
+func wantRefusal(t *testing.T, err, want error, link string) {
+	t.Helper()
+	wantOut, out := errors.AsType[*atomicfile.OutsideError](want)
+	gotOut, isOut := errors.AsType[*atomicfile.OutsideError](err)
+	if out && (!isOut || gotOut.Link != link || gotOut.Relative != wantOut.Relative) || !out && reflect.TypeOf(err) != reflect.TypeOf(want) {
+		t.Errorf("%#v, want %T", err, want)
 	}
 }
 

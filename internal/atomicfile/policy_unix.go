@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"syscall"
 )
 
@@ -15,13 +15,24 @@ const openFolder = os.O_RDONLY | syscall.O_DIRECTORY | openNoBlock
 
 func isRoot() bool { return os.Geteuid() == 0 }
 
-// walk goes from the root of the machine down to path, over symbolic links, and
-// returns where it came to. It stops at what others than root and who runs us
-// could change. With file, what it comes to must be there and no folder.
-func walk(path string, file bool) (real string, bad *untrusted, err error) {
-	const most = 40 // links, as the kernel has it
+// walk goes from the root of the tree down to name, over symbolic links, and
+// returns where it came to. It stops at what others than root, who runs us and
+// who owns the tree could change. With file, what it comes to must be there and
+// no folder.
+func (t *Tree) walk(name string, file bool) (real string, bad *untrusted, err error) {
+	top, trusted := "/", []int{0, os.Geteuid()}
+	if t.root != nil {
+		top = "."
+		info, err := t.fs.Stat(top)
+		if err != nil {
+			return "", nil, err
+		}
+		if o, ok := ownerOf(info); ok {
+			trusted = append(trusted, o.UID)
+		}
+	}
 	links, open := 0, false
-	at, rest := "/", elements(path)
+	at, rest := top, elements(name)
 	for len(rest) > 0 {
 		name := rest[0]
 		rest = rest[1:]
@@ -30,7 +41,7 @@ func walk(path string, file bool) (real string, bad *untrusted, err error) {
 			continue
 		}
 		next := filepath.Join(at, name)
-		info, err := os.Lstat(next)
+		info, err := t.fs.Lstat(next)
 		if errors.Is(err, fs.ErrNotExist) {
 			if file {
 				return "", &untrusted{next, "is not there"}, nil
@@ -41,20 +52,20 @@ func walk(path string, file bool) (real string, bad *untrusted, err error) {
 			return "", nil, err
 		}
 		plain := info.Mode().IsRegular()
-		if o, ok := ownerOf(info); ok && o.UID != 0 && o.UID != os.Geteuid() && (open || !plain) {
+		if o, ok := ownerOf(info); ok && !slices.Contains(trusted, o.UID) && (open || !plain) {
 			return "", &untrusted{next, "belongs to another user"}, nil
 		}
 		switch {
 		case info.Mode()&fs.ModeSymlink != 0:
-			if links++; links > most {
+			if links++; links > mostLinks {
 				return "", &untrusted{next, "leads round in a circle"}, nil
 			}
-			to, err := os.Readlink(next)
+			to, err := t.fs.Readlink(next)
 			if err != nil {
 				return "", nil, err
 			}
-			if filepath.IsAbs(to) {
-				at = "/"
+			if rooted(to) {
+				at = top
 			}
 			rest = append(elements(to), rest...)
 			continue
@@ -73,8 +84,4 @@ func walk(path string, file bool) (real string, bad *untrusted, err error) {
 		at = next
 	}
 	return at, nil, nil
-}
-
-func elements(path string) []string {
-	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }

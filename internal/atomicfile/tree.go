@@ -30,6 +30,7 @@ type files interface {
 	OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error)
 	Stat(name string) (fs.FileInfo, error)
 	Lstat(name string) (fs.FileInfo, error)
+	Readlink(name string) (string, error)
 	Mkdir(name string, perm fs.FileMode) error
 	Chmod(name string, mode fs.FileMode) error
 	Rename(from, to string) error
@@ -48,7 +49,8 @@ func Machine() *Tree { return &Tree{fs: system{}} }
 
 // Beneath returns the tree of the paths beneath dir: "/etc/docker" is
 // dir/etc/docker. Nothing outside dir is ever opened, neither by a symbolic
-// link nor by "..". Close it. The error is an [*fs.PathError].
+// link, which is an [*OutsideError], nor by "..". A link that stays beneath dir
+// is one as elsewhere. Close it. The error is an [*fs.PathError].
 func Beneath(dir string) (*Tree, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -101,10 +103,14 @@ func (t *Tree) name(path string) (string, error) {
 }
 
 // named gives an error the path that the caller used instead of that of a
-// temporary file or of a name inside a root.
+// temporary file or of a name inside a root. It is an [*OutsideError] where a
+// link is to blame.
 func (t *Tree) named(err error, path string) error {
 	if err == nil {
 		return nil
+	}
+	if out := t.outside(path); out != nil {
+		return out
 	}
 	var p *fs.PathError
 	var l *os.LinkError
@@ -230,6 +236,7 @@ func (system) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error
 }
 func (system) Stat(name string) (fs.FileInfo, error)     { return os.Stat(name) }
 func (system) Lstat(name string) (fs.FileInfo, error)    { return os.Lstat(name) }
+func (system) Readlink(name string) (string, error)      { return os.Readlink(name) }
 func (system) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(name, perm) }
 func (system) Chmod(name string, mode fs.FileMode) error { return os.Chmod(name, mode) }
 func (system) Rename(from, to string) error              { return os.Rename(from, to) }

@@ -311,6 +311,11 @@ func TestBeneathNothingLeadsOut(t *testing.T) {
 			if err == nil {
 				t.Errorf("%s %q: no error, %q", verb, path, data)
 			}
+			link, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+			out, ok := errors.AsType[*atomicfile.OutsideError](err)
+			if blamed := slices.Contains([]string{"absolute", "relative", "deep"}, link); ok != blamed || ok && out.Link != filepath.Join(dir, link) {
+				t.Errorf("%s %q: %v", verb, path, err)
+			}
 		}
 	}
 	wantNames(t, outside, "secret")

@@ -240,7 +240,8 @@ func (t *Tree) MkdirAll(path string, mode fs.FileMode) (made []string, err error
 	return made, nil
 }
 
-// Missing says which folders [Tree.MkdirAll] would make, outermost first.
+// Missing says which folders [Tree.MkdirAll] would make, outermost first. The
+// error is a [*LinkError] at a link that leads to nothing, or an [*fs.PathError].
 func (t *Tree) Missing(path string) ([]string, error) {
 	name, err := t.name(path)
 	if err != nil {
@@ -258,6 +259,9 @@ func (t *Tree) Missing(path string) ([]string, error) {
 		}
 		if !errors.Is(err, fs.ErrNotExist) || name == filepath.Dir(name) {
 			return nil, t.named(err, path)
+		}
+		if info, err := t.fs.Lstat(name); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return nil, &LinkError{Path: t.Real(path), At: t.Real(path), Why: "leads to a folder that is not there"}
 		}
 		missing = append(missing, path)
 	}

@@ -77,7 +77,8 @@ func (e *RealmError) Unwrap() error { return e.Err }
 // A ClearTextError says that credentials would go over plain HTTP or over TLS
 // that nobody verified. They were not sent.
 type ClearTextError struct {
-	Host string
+	Host  string
+	Plain bool // over plain HTTP, else over TLS
 }
 
 func (e *ClearTextError) Error() string {

@@ -314,7 +314,7 @@ func (t *Transport) takeTurn(ctx context.Context) (release func(), err error) {
 // mayReveal says whether credentials may go to the registry at all.
 func (t *Transport) mayReveal() error {
 	if (t.base.Scheme != schemeHTTPS || t.policy.Unverified) && !t.policy.AllowClear {
-		return &ClearTextError{Host: t.base.Host}
+		return &ClearTextError{Host: t.base.Host, Plain: t.base.Scheme == "http"}
 	}
 	return nil
 }

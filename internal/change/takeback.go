@@ -25,7 +25,8 @@ const (
 func odd(err error) bool {
 	var special *atomicfile.NotRegularError
 	var link *atomicfile.LinkError
-	return errors.As(err, &special) || errors.As(err, &link) || errors.Is(err, atomicfile.ErrTooLarge)
+	var outside *atomicfile.OutsideError
+	return errors.As(err, &special) || errors.As(err, &link) || errors.As(err, &outside) || errors.Is(err, atomicfile.ErrTooLarge)
 }
 
 // linked says whether a link lies there: we make none, and remove none.

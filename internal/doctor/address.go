@@ -58,7 +58,7 @@ func (d *doctor) dns(ctx context.Context, f facts) outcome {
 		texts[i] = addrs[i].String()
 	}
 	if len(addrs) == 0 {
-		return fail("%s has no address", h.Name()).try("getent hosts " + h.Name())
+		return fail("%s has no address", h.Name()).try(d.lookUp(h.Name()))
 	}
 	return ok("%s is %s", h.Name(), few(texts, 4)).with(func(f *facts) { f.addresses = addrs })
 }
@@ -71,12 +71,16 @@ func (d *doctor) dnsFault(name string, err error, f facts) outcome {
 	}
 	if dns != nil && dns.IsNotFound {
 		return fail("there is no host named %s%s", name, by).
-			try("check the spelling; ask the administrator of the registry for its address", "getent hosts "+name)
+			try("check the spelling; ask the administrator of the registry for its address", d.lookUp(name))
 	}
 	if why := why(err, f.limit); !strings.Contains(why, "no name server") {
 		by = by + " (" + why + ")"
 	}
-	return fail("%s cannot be looked up: no name server answers%s", name, by).try("cat /etc/resolv.conf", "resolvectl query "+name)
+	o := fail("%s cannot be looked up: no name server answers%s", name, by)
+	if d.o.Machine.GOOS != "windows" {
+		o = o.try("cat /etc/resolv.conf")
+	}
+	return o.try(d.lookUp(name))
 }
 
 // proxy says which proxy connections to the host take. What logs in at the
@@ -128,9 +132,9 @@ func (d *doctor) tcp(ctx context.Context, f facts) outcome {
 		return o.try("check HTTPS_PROXY", "NO_PROXY="+h.Name()+" vicr doctor "+word(d.target.Host.String())+"   # without the proxy")
 	case strings.Contains(o.Seen, "nothing listens"):
 		return o.try("check the port: "+port+" was tried; registries also listen at 5000, 8443 or 4443, and say so in their documentation",
-			"vicr doctor "+h.Name()+":PORT")
+			d.onPort())
 	}
-	return o.try("a firewall, a VPN that is not up, or a registry that is down: ask its administrator", "traceroute "+h.Name())
+	return o.try("a firewall, a VPN that is not up, or a registry that is down: ask its administrator", d.trace(h.Name()))
 }
 
 func proxyAddress(u *url.URL) string {

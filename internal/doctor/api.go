@@ -41,13 +41,13 @@ func (d *doctor) api(ctx context.Context, f facts) outcome {
 	case r.Verdict == probe.OnlyV1:
 		return fail("a registry of the first generation, which no current client speaks").try("ask its administrator to bring it up to date")
 	case r.Status == 0:
-		return fail("it leads to another host: no registry does").try("check the address", "curl -vk https://"+h.Endpoint().String()+"/v2/")
+		return fail("it leads to another host: no registry does").try("check the address", "curl -vk "+d.url(f, "/v2/"))
 	case r.Status >= http.StatusInternalServerError:
 		return fail("it answers /v2/ with status %d: the registry, or what stands in front of it, is ill", r.Status).
 			try("ask the administrator of " + h.String() + "; run this again later")
 	case !r.Registry:
 		return fail("this is no registry: it answers /v2/ with status %d", r.Status).
-			try("check the address and the port", "curl -vk https://"+h.Endpoint().String()+"/v2/")
+			try("check the address and the port", "curl -vk "+d.url(f, "/v2/"))
 	}
 	w := d.transport(f)
 	defer w.CloseIdleConnections()
@@ -142,7 +142,7 @@ func (d *doctor) realm(ctx context.Context, f facts) outcome {
 	origin := wire.OriginOf(f.realm)
 	if !d.mayKnow(f) {
 		return fail("tokens are to be had at %s, on another host, which nobody agreed to", wire.Redact(f.realm)).
-			try("if that host may have your password: vicr login "+word(h.String())+" --realm "+word(origin), admin)
+			try("if that host may have your password: "+d.loginLines(f, " --realm "+word(origin))[0], admin)
 	}
 	agreed := func(f *facts) { f.agreed = true }
 	own := sameHost(f.realm.Hostname(), h.Endpoint().Name())
@@ -229,10 +229,10 @@ func (d *doctor) coverRealm(_ facts) []string {
 	m, h := d.o.Machine, d.target.Host
 	lines := []string{}
 	if m.Dirs.Config != "" {
-		lines = append(lines, "cp CA-OF-THE-TOKEN-SERVICE.crt "+word(m.Join(m.Dirs.Config, "certs.d", h.Folder(), "realm.crt")))
+		lines = append(lines, layCA("", m.Join(m.Dirs.Config, "certs.d", h.Folder()), m.Join("", "/realm.crt")))
 	}
 	if m.Docker.CertsDir != "" && m.Docker.Found {
-		lines = append(lines, "sudo cp CA-OF-THE-TOKEN-SERVICE.crt "+word(m.Join(m.Docker.CertsDir, h.String(), "realm.crt")))
+		lines = append(lines, layCA("sudo ", m.Join(m.Docker.CertsDir, h.String()), m.Join("", "/realm.crt")))
 	}
 	return append(lines, "or a CA that covers both: vicr trust "+word(h.String())+" --ca-file FILE")
 }

@@ -22,7 +22,7 @@ func (d *doctor) buildkit(ctx context.Context, f facts) outcome {
 		if entry := d.listedInsecure(f, e.info.Insecure); entry != "" && !loopback(entry) {
 			// moby cmd/dockerd/daemon.go before 25 takes the entries for URLs (moby#45992).
 			return warn("%s stands in the insecure registries of %s, and docker build passes over those before Docker 25: a FROM of an image there fails", entry, e.name).
-				try("DOCKER_BUILDKIT=0 docker build ...", "or bring Docker to 25 or later")
+				try("DOCKER_BUILDKIT=0 docker build .", "or bring Docker to 25 or later")
 		}
 		o := d.clientTokens(ctx, f)
 		if !f.plain() {
@@ -71,11 +71,11 @@ func (d *doctor) clientTokens(ctx context.Context, f facts) outcome {
 		ca = f.sources.Files[0]
 	}
 	o := warn("docker build fetches tokens with the system's CAs alone, and they do not vouch for the token server: a FROM of a private image fails")
-	o = o.try("BUILDKIT_NO_CLIENT_TOKEN=1 docker build ...")
+	o = o.try("BUILDKIT_NO_CLIENT_TOKEN=1 docker build .")
 	if m.GOOS == "linux" {
 		// Not SSL_CERT_DIR: it is a list, and docker's folders have colons in
 		// their names. The system's own folder is read besides the file.
-		o = o.try("or: SSL_CERT_FILE=" + word(ca) + " docker build ...")
+		o = o.try("or: SSL_CERT_FILE=" + word(ca) + " docker build .")
 	}
 	return o.try("or, for every program: vicr trust " + word(d.target.Host.String()) + " --for system")
 }

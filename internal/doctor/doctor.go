@@ -183,7 +183,8 @@ func (d *doctor) steps() []step {
 		{name: "ca", needs: []string{"scheme", anchors}, after: []string{"tls"}, do: d.ca},
 		{name: "api", limit: 4 * time.Second, needs: []string{"scheme"}, after: []string{"tls"}, do: d.api},
 		{name: "realm", limit: 4 * time.Second, needs: []string{"api"}, after: []string{"tls"}, do: d.realm},
-		{name: "credentials", limit: 5 * time.Second, do: d.credentials},
+		{name: kept, hidden: true, limit: 5 * time.Second, do: d.keep},
+		{name: "credentials", after: []string{kept, "tls"}, do: d.credentials},
 		{name: "login", limit: 5 * time.Second, needs: []string{"api", "realm", "credentials"}, do: d.login},
 	}
 	if d.target.Path != "" {
@@ -207,6 +208,7 @@ func (d *doctor) steps() []step {
 
 // The hidden steps.
 const (
+	kept    = "credential store"
 	anchors = "anchors"
 	engines = "engines"
 )

@@ -16,9 +16,11 @@ import (
 
 // An engineFacts is an engine on this machine and what it says.
 type engineFacts struct {
-	name   string // in words
+	name   string       // in words
+	kind   machine.Kind // "": the one that runs as root
 	socket string
 	config string // its daemon.json; "" if not known
+	certs  string // its folder of CAs; "" if not known
 	info   engine.Info
 	err    error // why it does not answer
 	proofs []proofFacts
@@ -54,7 +56,7 @@ func (d *doctor) listed() []engineFacts {
 	m := d.o.Machine.Docker
 	var all []engineFacts
 	if m.Socket != "" {
-		all = append(all, engineFacts{name: "docker", socket: m.Socket, config: m.ConfigFile})
+		all = append(all, engineFacts{name: "docker", socket: m.Socket, config: m.ConfigFile, certs: m.CertsDir})
 	}
 	names := map[machine.Kind]string{
 		machine.Rootless: "rootless docker", machine.Snap: "docker from a snap", machine.Desktop: "Docker Desktop",
@@ -63,7 +65,7 @@ func (d *doctor) listed() []engineFacts {
 	for _, v := range m.Variants {
 		twice := slices.ContainsFunc(all, func(e engineFacts) bool { return e.socket == v.Socket })
 		if v.Socket != "" && !twice {
-			all = append(all, engineFacts{name: names[v.Kind] + " at " + word(v.Socket), socket: v.Socket, config: v.ConfigFile})
+			all = append(all, engineFacts{name: names[v.Kind] + " at " + word(v.Socket), kind: v.Kind, socket: v.Socket, config: v.ConfigFile, certs: v.CertsDir})
 		}
 	}
 	return all
@@ -128,11 +130,11 @@ func worse(a, b Verdict) Verdict {
 
 func (d *doctor) prove(ctx context.Context, f facts, e *engineFacts) (words string, o outcome) {
 	if e.err != nil {
-		return e.name + ": " + why(e.err, f.limit), silentEngine(e.err)
+		return e.name + ": " + why(e.err, f.limit), d.silentEngine(*e, e.err)
 	}
 	api, err := engine.Open("unix://"+e.socket, engine.Options{Configured: true})
 	if err != nil {
-		return e.name + ": " + err.Error(), silentEngine(err)
+		return e.name + ": " + err.Error(), d.silentEngine(*e, err)
 	}
 	defer api.Close() //nolint:errcheck // only a connection
 	for _, name := range d.target.Host.Spellings() {
@@ -141,7 +143,7 @@ func (d *doctor) prove(ctx context.Context, f facts, e *engineFacts) (words stri
 		}
 		p, err := api.ProveTrust(ctx, name)
 		if err != nil {
-			return e.name + ": " + why(err, f.limit), silentEngine(err)
+			return e.name + ": " + why(err, f.limit), d.silentEngine(*e, err)
 		}
 		e.proofs = append(e.proofs, proofFacts{name, p})
 	}
@@ -157,11 +159,14 @@ func (d *doctor) prove(ctx context.Context, f facts, e *engineFacts) (words stri
 	return words, ok("")
 }
 
-func silentEngine(err error) outcome {
-	if errors.Is(err, fs.ErrPermission) {
+func (d *doctor) silentEngine(e engineFacts, err error) outcome {
+	switch {
+	case errors.Is(err, fs.ErrPermission) && e.kind == "":
 		return warn("").try("sudo usermod -aG docker $USER   # and log in again")
+	case errors.Is(err, fs.ErrPermission):
+		return warn("").try("ls -l " + word(e.socket))
 	}
-	return warn("").try("docker info", "sudo systemctl status docker")
+	return warn("").try(d.silent(e)...)
 }
 
 // judge is what one answer of an engine means.
@@ -181,14 +186,14 @@ func (d *doctor) judge(f facts, e engineFacts, p proofFacts) (words string, o ou
 	case p.Verdict == engine.NotTrusted:
 		return e.name + " does not trust " + p.host + ": " + message, fail("").try(fix)
 	case p.Verdict == engine.DirFault:
-		dir := d.o.Machine.Join(d.o.Machine.Docker.CertsDir, p.host)
+		dir := d.o.Machine.Join(e.certs, p.host)
 		return e.name + " cannot use a file in the folder for " + p.host + ": " + message,
 			fail("").try("ls -la "+word(dir)+"   # a .cert or .key without its other half breaks every pull", fix)
 	case p.Verdict == engine.Unreachable:
 		return e.name + " does not reach " + p.host + ", as this machine's own programs do: " + message,
-			fail("").try("docker info --format '{{.HTTPProxy}} {{.HTTPSProxy}} {{.NoProxy}}'   # its proxy is not yours", "systemctl show docker --property Environment")
+			fail("").try(d.proxyOfEngine(e)...)
 	}
-	return e.name + " says of " + p.host + ": " + message, warn("").try("docker pull " + word(p.host) + "/PROJECT/REPO:TAG")
+	return e.name + " says of " + p.host + ": " + message, warn("").try(tool + " pull " + word(p.host) + "/PROJECT/REPO:TAG")
 }
 
 // engineStore knows the fault of Docker 29.0 to 29.4: with the containerd store
@@ -277,7 +282,7 @@ func takeOut(e engineFacts, entry string) []string {
 	if file == "" {
 		file = "the engine's settings"
 	}
-	return []string{"take " + strconv.Quote(entry) + " out of insecure-registries in " + word(file), "sudo systemctl reload docker"}
+	return []string{"take " + strconv.Quote(entry) + " out of insecure-registries in " + word(file), e.reload()}
 }
 
 // otherPort is an entry for the host's name that stands for another port of it.

@@ -22,7 +22,7 @@ func (d *doctor) environment(context.Context, facts) outcome {
 			"type flags instead, or run it without sudo: vicr doctor "+word(d.target.Host.String()))
 	}
 	if d.o.Sudo && d.o.env("HTTPS_PROXY", "https_proxy") != "" {
-		say("HTTPS_PROXY came along with sudo and counts", "sudo env -u HTTPS_PROXY -u https_proxy vicr ...")
+		say("HTTPS_PROXY came along with sudo and counts", "sudo env -u HTTPS_PROXY -u https_proxy vicr doctor "+word(d.target.Host.String()))
 	}
 	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		value := d.o.env(name)

@@ -36,6 +36,7 @@ type facts struct {
 	agreed  bool // credentials may go to the realm
 	mended  bool // the system's roots alone verify the realm
 
+	kept        keptFacts
 	credentials auth.Credentials
 	source      auth.Source
 	session     *session // how the registry is asked from here on; nil: it cannot be

@@ -9,32 +9,55 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/vicr-cli/vicr/internal/auth"
 )
 
-// credentials says where the user's login is kept. Nothing secret is shown.
-func (d *doctor) credentials(ctx context.Context, f facts) outcome {
-	if d.o.Credentials == nil {
-		return skip("%s", d.o.NoCredentials)
+// A keptFacts is what the user's store of credentials said.
+type keptFacts struct {
+	asked  bool
+	c      auth.Credentials
+	source auth.Source
+	err    error
+	late   time.Duration // after which it was not waited for; 0: it answered
+}
+
+// keep asks for the user's login while the registry is asked: a helper may take
+// its time.
+func (d *doctor) keep(ctx context.Context, f facts) outcome {
+	k := keptFacts{asked: true}
+	if d.o.Credentials != nil {
+		k.c, k.source, k.err = d.o.Credentials.Get(ctx, d.target.Host)
+		if ctx.Err() != nil {
+			k.late = f.limit
+		}
 	}
-	h := d.target.Host
-	c, source, err := d.o.Credentials.Get(ctx, h)
+	return ok("").with(func(f *facts) { f.kept = k })
+}
+
+// credentials says where the user's login is kept. Nothing secret is shown.
+func (d *doctor) credentials(_ context.Context, f facts) outcome {
+	h, c, source, err := d.target.Host, f.kept.c, f.kept.source, f.kept.err
 	var helper *auth.HelperError
 	var config *auth.ConfigError
 	switch {
-	case errors.As(err, &helper) && ctx.Err() != nil:
-		return fail("credential helper %s: no answer within %s", strconv.Quote(helper.Helper), f.limit).
+	case d.o.Credentials == nil:
+		return skip("%s", d.o.NoCredentials)
+	case !f.kept.asked:
+		return skip("see %s", kept)
+	case errors.As(err, &helper) && f.kept.late > 0:
+		return fail("credential helper %s: no answer within %s", strconv.Quote(helper.Helper), f.kept.late).
 			try("echo " + h.String() + " | docker-credential-" + word(helper.Helper) + " get > /dev/null")
 	case errors.As(err, &helper):
 		return fail("%v", err).
-			try("docker-credential-"+word(helper.Helper)+" list", "or take it out of credsStore and credHelpers in docker's config.json, then: vicr login "+word(h.String()))
+			try("docker-credential-"+word(helper.Helper)+" list", "or take it out of credsStore and credHelpers in docker's config.json, then: "+d.loginLines(f, "")[0])
 	case errors.As(err, &config):
 		return fail("%v", err).try("mend the file or move it away; vicr leaves it as it is")
 	case err != nil:
-		return fail("%v", err).try("vicr login " + word(h.String()))
+		return fail("%v", err).try(d.loginLines(f, "")...)
 	case c.IsZero():
-		return warn("nobody is logged in: only what is public can be pulled").try("vicr login " + word(h.String()))
+		return warn("nobody is logged in: only what is public can be pulled").try(d.loginLines(f, "")...)
 	}
 	who := strconv.Quote(c.Username)
 	if c.Username == "" {
@@ -70,21 +93,20 @@ func (d *doctor) login(ctx context.Context, f facts) outcome {
 }
 
 func (d *doctor) loginFault(f facts, s *session, err error) outcome {
-	h := word(d.target.Host.String())
 	var clear *auth.ClearTextError
 	var denied *auth.DeniedError
 	var realm *auth.RealmError
 	switch {
 	case errors.As(err, &clear):
 		anonymous := d.newSession(f, auth.Credentials{})
-		return skip("no password goes over plain HTTP; after vicr login %s --plain-http --allow-insecure-credentials it does", h).
+		return skip("no password goes over plain HTTP; after %s it does", d.loginLines(f, "")[0]).
 			with(func(f *facts) { f.session = anonymous })
 	case errors.As(err, &denied) && denied.Message != "":
-		return fail("refused: status %d: %s", denied.Status, strconv.Quote(denied.Message)).try("vicr login " + h)
+		return fail("refused: status %d: %s", denied.Status, strconv.Quote(denied.Message)).try(d.loginLines(f, "")...)
 	case errors.As(err, &denied):
-		return fail("refused: status %d", denied.Status).try("vicr login " + h)
+		return fail("refused: status %d", denied.Status).try(d.loginLines(f, "")...)
 	case errors.As(err, &realm) && realm.Origin != "":
-		return fail("%v", err).try("vicr login " + h + " --realm " + word(realm.Origin))
+		return fail("%v", err).try(d.loginLines(f, " --realm "+word(realm.Origin))...)
 	case errors.Is(err, errTwice):
 		return fail("the answer was %s; the password is not sent twice", s.first()).try("run it again later; ask the administrator of " + d.target.Host.String())
 	}

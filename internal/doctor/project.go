@@ -34,7 +34,7 @@ func (d *doctor) repository(f facts) ref.Image {
 func (d *doctor) project(ctx context.Context, f facts) outcome {
 	name := d.target.project()
 	missing := fail("there is no project %s", name).
-		try("make it in the registry's web page, https://" + d.target.Host.String() + ", or check the name")
+		try("make it in the registry's web page, " + d.url(f, "/") + ", or check the name")
 	switch {
 	case f.session == nil:
 		return skip(notAsked)
@@ -112,16 +112,16 @@ func (d *doctor) pull(ctx context.Context, f facts) outcome {
 		if img.Tag != "" || img.Digest != "" {
 			o.Verdict = Fail
 		}
-		return o.try("check the name, or push it: vicr push " + word(img.Name()) + ":TAG")
+		return o.try("check the name, or push it: vicr push " + word(img.Name()) + ":TAG" + f.way())
 	case errors.As(err, &refused) && refused.Code == registry.CodeProjectNotFound:
-		return fail("there is no project %s", d.target.project()).try("make it in the registry's web page, https://" + d.target.Host.String())
+		return fail("there is no project %s", d.target.project()).try("make it in the registry's web page, " + d.url(f, "/"))
 	case errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden), errors.As(err, &denied):
 		return d.denied(f, "pull")
 	case err != nil:
 		return fail("%s", wireWhy(err, f.limit)).try("run it again later; ask the administrator of " + d.target.Host.String())
 	}
 	if img.Tag != "" && img.Digest == "" && !slices.Contains(tags, img.Tag) {
-		return fail("allowed, but %s has no tag %s", img.Name(), img.Tag).try("vicr ls " + word(img.Name()))
+		return fail("allowed, but %s has no tag %s", img.Name(), img.Tag).try("vicr ls " + word(img.Name()) + f.way())
 	}
 	return ok("allowed: %s has %s", img.Repository, plural(len(tags), "tag", "tags"))
 }
@@ -129,23 +129,22 @@ func (d *doctor) pull(ctx context.Context, f facts) outcome {
 func (d *doctor) denied(f facts, action string) outcome {
 	seen := d.target.Path + ": " + action + " is denied"
 	if f.session.anonymous {
-		return fail("%s to somebody who is not logged in", seen).try("vicr login " + word(d.target.Host.String()))
+		return fail("%s to somebody who is not logged in", seen).try(d.loginLines(f, "")...)
 	}
 	return fail("%s to this user", seen).
-		try("ask an administrator of "+d.target.project()+" to make you a member", "or log in as somebody else: vicr login "+word(d.target.Host.String()))
+		try("ask an administrator of "+d.target.project()+" to make you a member", "or log in as somebody else: "+d.loginLines(f, "")[0])
 }
 
 // push asks for a token with which one could push, and looks what it allows.
 // Nothing is pushed.
 func (d *doctor) push(ctx context.Context, f facts) outcome {
-	h := word(d.target.Host.String())
 	switch {
 	case f.session == nil:
 		return skip(notAsked)
 	case f.scheme == "":
 		return ok("the registry asks nobody who they are")
 	case f.session.anonymous:
-		return warn("nobody is logged in here, and a push needs that").try("vicr login " + h)
+		return warn("nobody is logged in here, and a push needs that").try(d.loginLines(f, "")...)
 	case f.scheme == basic:
 		return skip("the registry does not tell it before somebody pushes")
 	}
@@ -154,7 +153,7 @@ func (d *doctor) push(ctx context.Context, f facts) outcome {
 	if err != nil && !errors.As(err, &refused) {
 		var denied *auth.DeniedError
 		if errors.As(err, &denied) {
-			return d.mayNotPush()
+			return d.mayNotPush(f)
 		}
 		return warn("%s", wireWhy(err, f.limit)).try("run it again later; ask the administrator of " + d.target.Host.String())
 	}
@@ -165,12 +164,12 @@ func (d *doctor) push(ctx context.Context, f facts) outcome {
 	case slices.Contains(actions, "push"), slices.Contains(actions, "*"):
 		return ok("allowed")
 	}
-	return d.mayNotPush()
+	return d.mayNotPush(f)
 }
 
-func (d *doctor) mayNotPush() outcome {
+func (d *doctor) mayNotPush(f facts) outcome {
 	return warn("%s: this user may not push", d.target.Path).
-		try("ask an administrator of "+d.target.project()+" for the role of a developer", "or log in as somebody else: vicr login "+word(d.target.Host.String()))
+		try("ask an administrator of "+d.target.project()+" for the role of a developer", "or log in as somebody else: "+d.loginLines(f, "")[0])
 }
 
 // actionsOf reads what a token allows on a repository, where it is a JWT in the

@@ -25,13 +25,14 @@ const (
 
 // anchors reads what this machine trusts.
 func (d *doctor) anchors(context.Context, facts) outcome {
+	const remedy = "unset SSL_CERT_FILE SSL_CERT_DIR"
 	system, err := trust.System()
 	if err != nil {
-		return fail("%v", err)
+		return fail("%v", err).try(remedy)
 	}
 	roots, sources, err := trust.Anchors(d.o.Machine, d.target.Host)
 	if err != nil {
-		return fail("%v", err)
+		return fail("%v", err).try(remedy)
 	}
 	return ok("").with(func(f *facts) { f.system, f.roots, f.sources = system, roots, sources })
 }
@@ -53,9 +54,8 @@ func (d *doctor) scheme(ctx context.Context, f facts) outcome {
 		}
 		o.goesOn = true
 		return o.with(learned).try(
-			"if there is an https port, use that: vicr doctor "+h.Endpoint().Name()+":PORT",
-			"vicr pull --plain-http "+h.String()+"/PROJECT/REPO:TAG",
-			"vicr trust "+word(h.String())+" --insecure --for docker")
+			"if there is an https port, use that: "+d.onPort(),
+			"vicr pull --plain-http "+word(d.image())).try(d.insecureTools()...)
 	case h.Port() == 80:
 		return ok("HTTPS, on a port where others expect plain HTTP").with(learned)
 	}
@@ -82,16 +82,16 @@ func (d *doctor) schemeFault(err error, f facts) outcome {
 	curl := "curl -vk https://" + d.target.Host.Endpoint().String() + "/v2/"
 	switch kind := wire.KindOf(err); {
 	case errors.As(err, &proxied) && proxied.Status == http.StatusProxyAuthRequired:
-		return fail("the proxy %s wants a login", proxied.Proxy).try("set HTTPS_PROXY=http://USER:PASSWORD@" + proxied.Proxy)
+		return fail("the proxy %s wants a login", proxied.Proxy).try("HTTPS_PROXY=http://USER:PASSWORD@" + proxied.Proxy + " vicr doctor " + word(d.target.Host.String()))
 	case errors.As(err, &proxied) && proxied.Status != 0:
 		return fail("the proxy %s does not let this host through: status %d", proxied.Proxy, proxied.Status).
-			try("ask who runs the proxy, or leave it aside: NO_PROXY=" + d.target.Host.Endpoint().Name())
+			try("ask who runs the proxy, or leave it aside: NO_PROXY=" + d.target.Host.Endpoint().Name() + " vicr doctor " + word(d.target.Host.String()))
 	case kind == wire.ProxyRefused:
 		return fail("the proxy: %v", wireWhy(err, f.limit)).try("check HTTPS_PROXY")
 	case kind == wire.NotHTTPS:
 		return fail("it answers in plain HTTP on port %d, and not as a registry does", d.target.Host.Port()).try(curl)
 	case kind == wire.TLS:
-		return fail("it answers, but makes no TLS: %s", wireWhy(err, f.limit)).try("check the port; " + curl)
+		return fail("it answers, but makes no TLS: %s", wireWhy(err, f.limit)).try("check the port", curl)
 	case kind == wire.Silent, errors.Is(err, context.DeadlineExceeded):
 		return fail("it takes connections and then says nothing: %s", wireWhy(err, f.limit)).
 			try("the registry, or what stands in front of it, hangs: ask its administrator", curl)
@@ -231,7 +231,7 @@ func (d *doctor) ca(_ context.Context, f facts) outcome {
 	case f.report.Verdict == probe.Public:
 		return ok("the system's own CAs vouch for it%s", ignored)
 	case ignored != "":
-		return warn("%s%s", what, ignored).try("ls -la on what is named; vicr trust " + word(d.target.Host.String()) + " writes it anew")
+		return warn("%s%s", what, ignored).try("look at what is named with ls -la; what writes it anew: vicr trust " + word(d.target.Host.String()))
 	}
 	return ok("%s (sha256 %s)", what, f.sources.Fingerprints[0].Colons())
 }

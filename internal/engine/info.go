@@ -2,7 +2,11 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,6 +68,45 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 		// The one place where it gives its name (podman 4.3.1, GET /version).
 		Podman: slices.ContainsFunc(v.Components, func(c system.ComponentVersion) bool { return c.Name == "Podman Engine" }),
 	}, nil
+}
+
+// Version is what GET /version says, such as "1.10.3". It is asked without
+// settling a version of the API, since an engine may be too old for any that we
+// speak. It takes 2 s at most. Errors are those of [Engine.Ping].
+func (e *Engine) Version(ctx context.Context) (string, error) {
+	const limit = 1 << 20 // bytes
+	short, cancel := context.WithTimeoutCause(ctx, e.o.Silence, e.unavailable(fmt.Sprintf("silent for %s", e.o.Silence), nil))
+	defer cancel()
+	dial := e.api.Dialer()
+	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
+	defer t.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(short, http.MethodGet, "http://docker/version", http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		if cause := context.Cause(short); cause != nil {
+			return "", cause
+		}
+		return "", e.unavailable(err.Error(), err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	var v struct{ Version string }
+	if err := json.NewDecoder(io.LimitReader(resp.Body, limit)).Decode(&v); err != nil || v.Version == "" {
+		return "", e.unavailable("what answers there does not speak the Docker API", err)
+	}
+	return v.Version, nil
+}
+
+// KnowsInsecureList says whether a Docker engine of this version takes
+// insecure-registries in daemon.json: before 1.12 it does not start with a key
+// that it does not know (moby/moby#37321). What is no number is taken for new.
+func KnowsInsecureList(version string) bool {
+	major, rest, _ := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	b, err := strconv.ParseUint(minor, 10, 31)
+	return major != "1" || err != nil || b >= 12
 }
 
 // containerdStore says whether the engine keeps manifests and compressed

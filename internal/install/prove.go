@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/edit"
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/proof"
@@ -136,9 +137,21 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("the engine has to be restarted, and %d running containers would end with it: live-restore is off", e.Running)
 }
 
-// Ready says whether the restarts of a plan may be made: the error is a
-// [*BusyError] when containers run that would not survive that of the engine.
+// An OldEngineError says that an engine would not start with what is planned
+// for its daemon.json.
+type OldEngineError struct{ Version string } // may hold any byte
+
+func (e *OldEngineError) Error() string {
+	return fmt.Sprintf("Docker %q does not know insecure-registries in daemon.json, and would not start with it: 1.12 is the first that does", e.Version)
+}
+
+// Ready says whether a plan may be made as far as the running engine goes: the
+// error is an [*OldEngineError], or a [*BusyError] when containers run that would
+// not survive a restart. An engine that does not answer is no reason against it.
 func (s *Site) Ready(ctx context.Context, p trust.Planned) error {
+	if err := s.notTooOld(ctx, p); err != nil {
+		return err
+	}
 	restarts := slices.ContainsFunc(p.Machine, func(st change.Step) bool {
 		return st.Op == change.OpRun && st.Tool == string(trust.ToolDocker)
 	})
@@ -158,4 +171,25 @@ func (s *Site) Ready(ctx context.Context, p trust.Planned) error {
 		return &BusyError{Running: info.Running}
 	}
 	return nil
+}
+
+// notTooOld is about a list in daemon.json that is added to. A rootless engine
+// is never that old.
+func (s *Site) notTooOld(ctx context.Context, p trust.Planned) error {
+	listed := slices.ContainsFunc(p.Machine, func(st change.Step) bool {
+		return st.Tool == string(trust.ToolDocker) && st.Op == change.OpEdit && st.Edit.Format == edit.JSON && !st.Edit.Remove
+	})
+	if !listed || s.Machine.Docker.Socket == "" {
+		return nil
+	}
+	e, err := engine.Open("unix://"+s.Machine.Docker.Socket, engine.Options{})
+	if err != nil {
+		return err
+	}
+	defer e.Close() //nolint:errcheck // only a connection
+	version, err := e.Version(ctx)
+	if err == nil && !engine.KnowsInsecureList(version) {
+		return &OldEngineError{Version: version}
+	}
+	return ctx.Err()
 }

@@ -6,8 +6,6 @@ package install
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -119,16 +117,6 @@ func (s *Site) recorded(ctx context.Context, subject string) (tools []trust.Tool
 	return tools
 }
 
-// A TreeError says that a file below --root cannot be used: a link leads out of
-// the tree, or something else stands there.
-type TreeError struct{ Err error }
-
-func (e *TreeError) Error() string {
-	return "below --root: " + e.Err.Error() + "; nothing outside of it is read or written"
-}
-
-func (e *TreeError) Unwrap() error { return e.Err }
-
 // Todo is what of a plan is not yet so, and how it is shown.
 type Todo struct {
 	Plans    map[Half]change.Plan
@@ -145,11 +133,6 @@ func (s *Site) Todo(p trust.Planned) (Todo, error) {
 		var shown []string
 		if err == nil {
 			shown, err = pending.Show(s.trees[h])
-		}
-		var path *fs.PathError
-		var odd *atomicfile.NotRegularError
-		if s.trees[h] != s.trees[User] && (errors.As(err, &path) || errors.As(err, &odd)) {
-			err = &TreeError{err}
 		}
 		if err != nil {
 			return Todo{}, err

@@ -59,7 +59,7 @@ type file struct {
 // wrong says what is wrong with the file, "" if nothing is.
 func (f file) wrong() (string, error) {
 	s := f.step
-	data, info, err := f.tree.Read(s.Path, maxFile)
+	data, info, err := f.read(s.Path)
 	gone := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case err != nil && !gone:
@@ -83,6 +83,15 @@ func (f file) wrong() (string, error) {
 		return "the file does not hold what was written", nil
 	}
 	return "", nil
+}
+
+// read follows a link as who wrote the file did.
+func (f file) read(path string) ([]byte, fs.FileInfo, error) {
+	at, err := f.tree.Follow(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.tree.Read(at, maxFile)
 }
 
 func (f file) edited(data []byte) (string, error) {
@@ -170,7 +179,7 @@ func (f file) beside(is func(change.Step) bool, from, to string) ([]byte, error)
 	if at == "" {
 		return nil, nil
 	}
-	data, _, err := f.tree.Read(at, maxFile)
+	data, _, err := f.read(at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

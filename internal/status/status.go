@@ -213,7 +213,7 @@ func (c *checker) unrecorded(host string) {
 		})
 		return
 	}
-	r.add("", Finding{Kind: KindUnrecorded, Text: "not trusted by vicr here", Remedy: c.again(r, "")})
+	r.add("", Finding{Kind: KindUnrecorded, Text: "not recorded here: vicr set nothing up for it", Remedy: c.again(r, "")})
 }
 
 // entry adds what one journal knows of a registry.

@@ -23,17 +23,7 @@ func EngineSaying(tb testing.TB, message string, heard func(image string)) strin
 // its answer to GET /info, with the keys of the Engine API; nil: an empty one.
 func EngineInfo(tb testing.TB, info func() map[string]any, message string, heard func(image string)) string {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "vicr") //nolint:usetesting // the path of a socket has to be short
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "e.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return serveEngine(tb, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", "1.41")
 		w.Header().Set("Content-Type", "application/json")
 		switch {
@@ -52,7 +42,41 @@ func EngineInfo(tb testing.TB, info func() map[string]any, message string, heard
 			w.WriteHeader(http.StatusInternalServerError)
 			json.NewEncoder(w).Encode(map[string]string{"message": message})
 		}
-	}))
+	})
+}
+
+// EngineOf starts an engine on a unix socket that says its version and the
+// highest version of its API, refuses any higher one as Docker does, and knows
+// nothing else. It returns the socket's path.
+func EngineOf(tb testing.TB, version, api string) string {
+	tb.Helper()
+	return serveEngine(tb, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", api)
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/_ping":
+		case "/version", "/v" + api + "/version":
+			json.NewEncoder(w).Encode(map[string]any{"Version": version, "ApiVersion": api, "Os": "linux", "Arch": "amd64"})
+		default:
+			w.WriteHeader(http.StatusBadRequest)
+			json.NewEncoder(w).Encode(map[string]string{"message": "client is newer than server"})
+		}
+	})
+}
+
+func serveEngine(tb testing.TB, answer http.HandlerFunc) (socket string) {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "vicr") //nolint:usetesting // the path of a socket has to be short
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { os.RemoveAll(dir) })
+	socket = filepath.Join(dir, "e.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(answer)
 	s.Listener.Close()
 	s.Listener = l
 	s.Start()
