@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 
@@ -179,7 +180,18 @@ func MayRun(m machine.Machine, subject string, argv []string) bool {
 	if keeps(s) {
 		return mayChangeStore(m, h, argv)
 	}
-	return len(s.Update) > 0 && (slices.Equal(argv, s.Update) || slices.Equal(argv, s.Undo))
+	return slices.Equal(argv, s.Update) || slices.Equal(argv, s.Undo) || m.GOOS == "linux" && updatesStore(argv)
+}
+
+// updatesStore says whether argv makes a Linux system's bundle of CAs, also
+// where the program was there once.
+func updatesStore(argv []string) bool {
+	name := path.Base(argv[0])
+	if !slices.Contains([]string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"}, path.Dir(argv[0])) {
+		return false
+	}
+	return len(argv) == 1 && (name == "update-ca-certificates" || name == "update-ca-trust") ||
+		name == "update-ca-certificates" && slices.Equal(argv[1:], []string{"--fresh"})
 }
 
 // mayChangeStore: what is named to such a store is the CA of h and no other: its

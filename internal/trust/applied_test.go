@@ -110,6 +110,15 @@ func TestMayRunAndReloadTakeNothingElse(t *testing.T) {
 	if !trust.MayRun(m, "registry.corp", []string{"/usr/sbin/update-ca-certificates", "--fresh"}) || !trust.MayRun(m, "10.0.0.0/24", []string{"/usr/bin/systemctl", "restart", "docker.service"}) {
 		t.Error("what is planned may not be run")
 	}
+	gone := look(machine.Options{FS: files(map[string]string{"/etc/os-release": "ID=debian\n"})})
+	for argv, want := range map[string]bool{
+		"/usr/sbin/update-ca-certificates": true, "/usr/sbin/update-ca-certificates --fresh": true, "/usr/bin/update-ca-trust": true,
+		"/tmp/update-ca-trust": false, "/usr/bin/update-ca-trust --fresh": false, "/usr/sbin/update-ca-certificates --etccertsdir /tmp": false,
+	} {
+		if got := trust.MayRun(gone, "registry.corp", strings.Fields(argv)); got != want {
+			t.Errorf("%s where it is not here any more: may be run: %v", argv, got)
+		}
+	}
 	for _, r := range []change.Reload{
 		{},
 		{Name: "x", PIDFile: "/tmp/docker.pid", Exe: []string{"dockerd"}},
