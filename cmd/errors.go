@@ -216,6 +216,7 @@ var rules = []rule{
 	{code: codeFailed, when: "no permission", match: wraps(syscall.EACCES), try: "look at what is named with ls -la; sudo vicr does it where the file is the machine's"},
 	{code: codeFailed, when: "the file system is mounted read-only", match: wraps(syscall.EROFS), try: "mount shows how; remount it with mount -o remount,rw, or change the image that it comes from"},
 	{code: codeFailed, when: "the disk, or what you may use of it, is full", match: diskFull, try: "make room, then run this again: what was fetched is kept"},
+	{code: codeFailed, when: "the disk does not work", match: wraps(syscall.EIO), try: "dmesg shows what the disk says; when it works again, run this again"},
 	{code: codeFailed, when: "anything else", match: func(error) bool { return true }, try: "-D shows each request; vicr help COMMAND shows the flags"},
 }
 
