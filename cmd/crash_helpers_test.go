@@ -4,22 +4,15 @@ package cmd_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -28,7 +21,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -41,6 +33,7 @@ import (
 
 const (
 	crashProcesses = 4        // at a time
+	crashKilled    = -1       // in place of an exit code
 	crashLayer     = 40 << 10 // bytes; several reads from a connection
 )
 
@@ -75,6 +68,12 @@ func newCrashRig(t *testing.T) *crashRig {
 	})
 	r.words = map[string]string{"HOST": s.Host(), "FP": pki.SHA256(s.CA()).String(), "CA": filepath.Join(dir, "ca.crt")}
 	crashWrite(t, r.words["CA"], pki.EncodePEM(s.CA()))
+	for _, prefix := range []string{"", "NEW"} {
+		client := newClient(t, "ours")
+		r.words[prefix+"CERT"], r.words[prefix+"KEY"] = filepath.Join(dir, prefix+"c.cert"), filepath.Join(dir, prefix+"c.key")
+		crashWrite(t, r.words[prefix+"CERT"], client.PEM())
+		crashWrite(t, r.words[prefix+"KEY"], client.KeyPEM(t))
+	}
 	for _, u := range s.Users() {
 		switch u.Name {
 		case "admin":
@@ -114,6 +113,16 @@ func seedCrashImage(t *testing.T, s *sandbox.Sandbox, admin sandbox.User) {
 // whether it was killed; to end in another way than by 0 or SIGKILL fails t.
 func (r *crashRig) vicr(t *testing.T, home, command string, env ...string) (killed bool) {
 	t.Helper()
+	code, out := r.run(t, home, command, env...)
+	if code > 0 {
+		t.Fatalf("vicr %s: exit %d\n%s", command, code, out)
+	}
+	return code == crashKilled
+}
+
+// run is vicr that may fail: it returns the exit code, or crashKilled, and what was said.
+func (r *crashRig) run(t *testing.T, home, command string, env ...string) (code int, said string) {
+	t.Helper()
 	var args []string
 	for word := range strings.FieldsSeq(command) {
 		args = append(args, os.Expand(word, func(name string) string {
@@ -140,19 +149,19 @@ func (r *crashRig) vicr(t *testing.T, home, command string, env ...string) (kill
 	out, err := c.CombinedOutput()
 	<-r.slots
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		status, ok := exit.Sys().(syscall.WaitStatus)
-		killed = ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
 	}
-	if killed {
+	status, _ := c.ProcessState.Sys().(syscall.WaitStatus)
+	if status.Signaled() && status.Signal() == syscall.SIGKILL {
 		r.kills.Add(1)
-		return true
+		return crashKilled, string(out)
 	}
 	r.runs.Add(1)
-	if err != nil {
+	if status.Signaled() {
 		t.Fatalf("vicr %s: %v\n%s", command, err, out)
 	}
-	return false
+	return c.ProcessState.ExitCode(), string(out)
 }
 
 // kill runs a command that has to be killed at crash point k.
@@ -221,150 +230,6 @@ func cloneHome(t *testing.T, from string) string {
 		t.Fatal(err)
 	}
 	return to
-}
-
-// A crashFile is a file or folder of a home.
-type crashFile struct {
-	mode fs.FileMode
-	data string
-}
-
-// A crashPicture is a home, by the paths in it. Times and the home's own path
-// are not in it, nor is the random part of temporary names.
-type crashPicture map[string]crashFile
-
-var (
-	crashTime = regexp.MustCompile(`"(time|lastId)": ("[^"]*"|[0-9]+)`)
-	crashTemp = regexp.MustCompile(`\.vicr-[0-9a-f]*`)
-)
-
-func pictureOf(t *testing.T, home string) crashPicture {
-	t.Helper()
-	p := crashPicture{}
-	err := filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == home {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		f := crashFile{mode: info.Mode()}
-		if info.Mode().IsRegular() {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			f.data = strings.ReplaceAll(string(data), home, "$HOME")
-			if d.Name() == "journal.json" {
-				f.data = crashTime.ReplaceAllString(f.data, `"$1": ""`)
-			}
-			if d.Name() == "lock" { // it names the process that held it last
-				f.data = ""
-			}
-		}
-		path = crashTemp.ReplaceAllString(strings.TrimPrefix(path, home+"/"), ".vicr-*")
-		for _, taken := p[path]; taken; _, taken = p[path] { // a second temporary file
-			path += "+"
-		}
-		p[path] = f
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-func (p crashPicture) String() string {
-	var b strings.Builder
-	for _, path := range slices.Sorted(maps.Keys(p)) {
-		fmt.Fprintf(&b, "%s %s %x\n", p[path].mode, path, sha256.Sum256([]byte(p[path].data)))
-	}
-	return b.String()
-}
-
-// wantPicture fails unless both are the same, and says what differs.
-func wantPicture(t *testing.T, what string, got, want crashPicture) {
-	t.Helper()
-	for _, path := range slices.Sorted(maps.Keys(got)) {
-		if _, ok := want[path]; !ok {
-			t.Errorf("%s: left behind: %s %s", what, got[path].mode, path)
-		}
-	}
-	for _, path := range slices.Sorted(maps.Keys(want)) {
-		if is, ok := got[path]; !ok {
-			t.Errorf("%s: missing: %s", what, path)
-		} else if is != want[path] {
-			t.Errorf("%s: %s is %s\n%swant %s\n%s", what, path, is.mode, is.data, want[path].mode, want[path].data)
-		}
-	}
-}
-
-// wantTidy fails if a temporary file or a lock was left, which may hold secrets.
-func (p crashPicture) wantTidy(t *testing.T) {
-	t.Helper()
-	for path := range p {
-		if base := filepath.Base(path); strings.HasPrefix(base, ".vicr-") || strings.HasSuffix(base, ".lock") {
-			t.Errorf("left behind: %s", path)
-		}
-	}
-}
-
-// wantWhole fails if something that can be read is torn: neither as it was
-// before the command nor as it is after it, not valid, or not what it is called.
-func (p crashPicture) wantWhole(t *testing.T, before, after crashPicture) {
-	t.Helper()
-	for path, f := range p {
-		base, folder := filepath.Base(path), filepath.Base(filepath.Dir(path))
-		sum := sha256.Sum256([]byte(f.data))
-		switch {
-		case f.mode.IsDir(), strings.HasPrefix(base, ".vicr-"), folder == "ingest", base == "lock", strings.HasSuffix(base, ".lock"):
-		case base == "journal.json":
-			if !json.Valid([]byte(f.data)) {
-				t.Errorf("%s is torn: %s", path, f.data)
-			}
-		case folder == "sha256", folder == "backup":
-			if hex.EncodeToString(sum[:]) != base {
-				t.Errorf("%s is torn", path)
-			}
-		case f != before[path] && f != after[path]:
-			t.Errorf("%s is neither the old nor the new: %s %s", path, f.mode, f.data)
-		case base == "index.json":
-			p.wantImages(t, filepath.Dir(path), f.data)
-		}
-	}
-	for path := range before {
-		_, stays := after[path]
-		if _, ok := p[path]; stays && !ok {
-			t.Errorf("%s is away", path)
-		}
-	}
-}
-
-// wantImages fails unless all that a manifest or index names is there.
-func (p crashPicture) wantImages(t *testing.T, layout, manifest string) {
-	t.Helper()
-	var m struct {
-		Manifests, Layers []v1.Descriptor
-		Config            *v1.Descriptor
-	}
-	if err := json.Unmarshal([]byte(manifest), &m); err != nil {
-		t.Errorf("%s: %v in %s", layout, err, manifest)
-		return
-	}
-	if m.Config != nil {
-		m.Layers = append(m.Layers, *m.Config)
-	}
-	for _, d := range slices.Concat(m.Manifests, m.Layers) {
-		blob, ok := p[filepath.Join(layout, "blobs", d.Digest.Algorithm, d.Digest.Hex)]
-		if !ok || int64(len(blob.data)) != d.Size {
-			t.Errorf("%s names %s, which is there: %t, with %d of %d bytes", layout, d.Digest, ok, len(blob.data), d.Size)
-		}
-		if ok && slices.ContainsFunc(m.Manifests, func(child v1.Descriptor) bool { return child.Digest == d.Digest }) {
-			p.wantImages(t, layout, blob.data)
-		}
-	}
 }
 
 // crashWrite makes a file and the folders above it.

@@ -249,6 +249,7 @@ var rules = []rule{
 	{code: codeFailed, when: "the file system is mounted read-only", match: wraps(syscall.EROFS), try: "sudo mount -o remount,rw MOUNTPOINT, or change the image that it comes from", hints: readOnlyHints},
 	{code: codeFailed, when: "a file stands where a folder has to be", match: wraps(syscall.ENOTDIR), try: "move the file that is named away; where HOME, XDG_CONFIG_HOME or DOCKER_CONFIG lead to it, set them to a folder"},
 	{code: codeFailed, when: "the disk, or what you may use of it, is full", match: diskFull, try: "make room, then run this again: what was fetched is kept"},
+	{code: codeFailed, when: "the disk does not work", match: wraps(syscall.EIO), try: "dmesg shows what the disk says; when it works again, run this again"},
 	{code: codeFailed, when: "anything else", match: func(error) bool { return true }, try: "-D shows each request; vicr help COMMAND shows the flags"},
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 )
@@ -20,9 +21,10 @@ var faults = map[string]error{"ENOSPC": syscall.ENOSPC, "EIO": syscall.EIO, "EDQ
 
 // crashPoint counts. At number $VICR_CRASH_AT the process kills itself; at
 // number $VICR_FAULT_AT it fails with $VICR_FAULT_ERR, which is ENOSPC when it
-// names none. Each number is appended to the file $VICR_CRASH_LOG, a line each.
+// names none, and with "7-" for a number at all of them from the seventh. Each number is appended to the file $VICR_CRASH_LOG, a line each.
 func crashPoint() error {
-	k := strconv.FormatInt(crashCount.Add(1), 10)
+	n := crashCount.Add(1)
+	k := strconv.FormatInt(n, 10)
 	if err := logLine("VICR_CRASH_LOG", k); err != nil {
 		return err
 	}
@@ -36,7 +38,9 @@ func crashPoint() error {
 		}
 		select {} // the signal is on its way
 	}
-	if k == os.Getenv("VICR_FAULT_AT") { //nolint:forbidigo // as above
+	at, stays := strings.CutSuffix(os.Getenv("VICR_FAULT_AT"), "-") //nolint:forbidigo // as above
+	first, err := strconv.ParseInt(at, 10, 64)
+	if err == nil && (n == first || stays && n > first) {
 		return faults[cmp.Or(os.Getenv("VICR_FAULT_ERR"), "ENOSPC")] //nolint:forbidigo // as above
 	}
 	return nil

@@ -230,11 +230,11 @@ func (t *Tree) MkdirAll(path string, mode fs.FileMode) (made []string, err error
 	}
 	for _, dir := range missing {
 		fresh, err := t.mkdir(dir, mode)
-		if err != nil {
-			return made, t.named(err, dir)
-		}
 		if fresh {
 			made = append(made, dir)
+		}
+		if err != nil {
+			return made, t.named(err, dir)
 		}
 	}
 	return made, nil
@@ -272,14 +272,18 @@ func (t *Tree) mkdir(path string, mode fs.FileMode) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	err = mutate(operation{kind: opMkdir, path: t.known(name), mode: mode.Perm()}, func() error { return t.fs.Mkdir(name, mode.Perm()) })
+	err = mutate(operation{kind: opMkdir, path: t.known(name), mode: mode.Perm()}, func() error {
+		err := t.fs.Mkdir(name, mode.Perm())
+		made = err == nil
+		return err
+	})
 	if errors.Is(err, fs.ErrExist) {
 		if info, err := t.fs.Stat(name); err == nil && info.IsDir() {
 			return false, nil // somebody else was faster
 		}
 	}
 	if err != nil {
-		return false, err
+		return made, err
 	}
 	info, err := t.fs.Lstat(name)
 	if err != nil {

@@ -72,7 +72,7 @@ func (j *Journal) acquire(ctx context.Context) (made []string, lock *atomicfile.
 			continue
 		}
 		if err != nil {
-			return nil, nil, errors.Join(err, j.removeFolders(made), j.dropNotes())
+			return nil, nil, errors.Join(err, j.letGo(made))
 		}
 		return made, lock, nil
 	}
@@ -125,7 +125,19 @@ func (s *session) end() error {
 	if err := s.lock.Remove(); err != nil {
 		return err
 	}
-	return errors.Join(s.removeFolders(folders), s.dropNotes())
+	return s.letGo(folders)
+}
+
+// letGo removes the journal's folders, and then what says that they are its: as
+// long as they are there and the journal's file does not say it, the note must.
+func (j *Journal) letGo(folders []string) error {
+	if err := j.removeFolders(folders); err != nil {
+		return err
+	}
+	if _, err := j.tree.Stat(j.dir); err == nil {
+		return nil
+	}
+	return j.dropNotes()
 }
 
 func (s *session) clean() error {

@@ -51,15 +51,15 @@ func TestClientPairIsVicrsOwnElseDockers(t *testing.T) {
 	}
 }
 
-func TestKeyIsSecretAndComesLast(t *testing.T) {
+func TestKeyIsSecretAndComesFirst(t *testing.T) {
 	t.Parallel()
 	for _, tool := range trust.Tools() {
 		r := row{tools: string(tool), ask: "client"}
 		p := plan(t, r.machine(), r.request(t))
 		for _, half := range [][]string{paths(p.User), paths(p.Machine)} {
 			for i, path := range half {
-				if strings.HasSuffix(path, ".key") && (i == 0 || half[i-1] != strings.TrimSuffix(path, ".key")+".cert") {
-					t.Errorf("%s: a key without its certificate before it: %q", tool, half)
+				if strings.HasSuffix(path, ".cert") && (i == 0 || half[i-1] != strings.TrimSuffix(path, ".cert")+".key") {
+					t.Errorf("%s: a certificate without its key before it: %q", tool, half)
 				}
 			}
 		}

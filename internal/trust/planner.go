@@ -138,8 +138,8 @@ func (p *planner) ca(t Tool, l level, path string) {
 	p.add(l, change.Step{Tool: string(t), Path: path, Data: p.data, Mode: filesMode, DirMode: l.mode, Op: change.OpWrite})
 }
 
-// pair plans the client certificate, and after it the key: the other way round
-// a tool could find a key that belongs to nothing.
+// pair plans the key, and after it the client certificate: Podman takes no notice
+// of a key alone, and fails on a certificate without its key (Docker on either).
 func (p *planner) pair(t Tool, l level, cert, key string) {
 	if p.r.Client == nil || slices.Contains(p.seen, cert) {
 		return
@@ -148,8 +148,8 @@ func (p *planner) pair(t Tool, l level, cert, key string) {
 	if now, err := p.m.ReadFile(cert, maxCAFile); err == nil && !bytes.Equal(now, p.r.Client.Cert) {
 		p.note(t, cert, "another client certificate, which will be replaced")
 	}
-	p.add(l, change.Step{Tool: string(t), Path: cert, Data: p.r.Client.Cert, Mode: filesMode, DirMode: l.mode, Op: change.OpWrite})
 	p.add(l, change.Step{Tool: string(t), Path: key, Data: p.r.Client.Key, Mode: keyMode, DirMode: l.mode, Op: change.OpWrite, Secret: true})
+	p.add(l, change.Step{Tool: string(t), Path: cert, Data: p.r.Client.Cert, Mode: filesMode, DirMode: l.mode, Op: change.OpWrite})
 }
 
 // forget plans away the CA file of a registry that is not verified any more, if
