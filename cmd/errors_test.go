@@ -115,7 +115,7 @@ func samples() []error {
 		&atomicfile.NotRegularError{}, &machine.NotRegularError{}, atomicfile.ErrTooLarge, machine.ErrTooLarge,
 		&change.JournalError{}, &change.PlanError{}, &change.ChangedError{}, atomicfile.ErrBusy,
 		syscall.EACCES, syscall.EPERM, syscall.EROFS, &fs.PathError{Op: "mkdir", Path: "/home/me/x", Err: syscall.EROFS},
-		&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.EACCES}, syscall.ENOTDIR, syscall.ENOSPC, syscall.EDQUOT, bad,
+		&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.EACCES}, syscall.ENOTDIR, syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, bad,
 	}
 }
 

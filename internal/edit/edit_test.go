@@ -49,7 +49,7 @@ func TestDeepFiles(t *testing.T) {
 				if err != nil {
 					onlySyntax(t, err, "")
 				}
-				if d := time.Since(start); d > 5*time.Second {
+				if d := time.Since(start); d > time.Minute { // what is not linear takes hours; a busy machine seconds
 					t.Errorf("%s: %v for %q", f, d, part)
 				}
 			}

@@ -9,7 +9,8 @@ func (p *planner) others() {
 		return
 	}
 	for _, r := range records(p.m, p.r.Host) {
-		if slices.Contains(p.out.Tools, r.Tool) {
+		skipped := slices.ContainsFunc(p.out.Skipped, func(s Skip) bool { return s.Tool == r.Tool })
+		if slices.Contains(p.out.Tools, r.Tool) || skipped { // that says what to type
 			continue
 		}
 		f := readCA(p.m, r.Path)
