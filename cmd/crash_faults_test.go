@@ -53,6 +53,7 @@ func (s *crashScene) refusals(t *testing.T, f func(t *testing.T, k int, fault st
 // One refused system call: the command is done all the same, or all is as before.
 func (s *crashScene) refusedOnce(t *testing.T) {
 	s.refusals(t, func(t *testing.T, k int, fault string) {
+		t.Helper()
 		home := cloneHome(t, s.start)
 		code, said := s.refuse(t, home, strconv.Itoa(k), fault)
 		torn := pictureOf(t, home)
@@ -72,6 +73,7 @@ func (s *crashScene) refusedOnce(t *testing.T) {
 // nothing is torn, and the next run puts it in order.
 func (s *crashScene) refusedForGood(t *testing.T) {
 	s.refusals(t, func(t *testing.T, k int, fault string) {
+		t.Helper()
 		home := cloneHome(t, s.start)
 		code, said := s.refuse(t, home, strconv.Itoa(k)+"-", fault)
 		torn := pictureOf(t, home)

@@ -34,8 +34,7 @@ type wish struct {
 	Fingerprint string
 	Speaks      string
 	Keep        bool
-	ClientCert  string // absolute paths
-	ClientKey   string
+	Cert, Key   string // of a client: absolute paths
 }
 
 // trustThroughUser runs trust as the user who called sudo, and makes what is
@@ -89,7 +88,7 @@ func (a *app) fulfil(ctx context.Context, o trustOptions, w wish) error {
 	var err error
 	half := trustOptions{
 		caFile: "-", offline: true, half: string(install.Machine), tools: w.Tools, yes: true,
-		insecure: o.insecure, restart: o.restart, keep: w.Keep, speaks: w.Speaks, clientCert: w.ClientCert, clientKey: w.ClientKey,
+		insecure: o.insecure, restart: o.restart, keep: w.Keep, speaks: w.Speaks, clientCert: w.Cert, clientKey: w.Key,
 	}
 	if o.insecure {
 		half.caFile = ""
@@ -146,7 +145,7 @@ func (a *app) handBack(r trusting) error {
 		w.CA, w.Fingerprint = pki.EncodePEM(r.request.Anchor.Cert), pki.SHA256(r.request.Anchor.Cert).String()
 	}
 	if r.o.clientCert != "" {
-		w.ClientCert, w.ClientKey = absolute(r.o.clientCert), absolute(r.o.clientKey)
+		w.Cert, w.Key = absolute(r.o.clientCert), absolute(r.o.clientKey)
 	}
 	if err := json.NewEncoder(out).Encode(w); err != nil {
 		return usagef("--root-waits is vicr's own")

@@ -36,7 +36,7 @@ func TestRootMakesOnlyWhatItWasTold(t *testing.T) {
 		"another fingerprint":     func(_ *trustOptions, w *wish) { w.Fingerprint = pki.SHA256(testkit.NewCA(t).Certificate).String() },
 		"no certificate":          func(_ *trustOptions, w *wish) { w.CA = []byte("x") },
 		"a dry run":               func(o *trustOptions, _ *wish) { o.dryRun = true },
-		"a client certificate":    func(_ *trustOptions, w *wish) { w.ClientCert, w.ClientKey = "/etc/hostname", "/etc/shadow" },
+		"a client certificate":    func(_ *trustOptions, w *wish) { w.Cert, w.Key = "/etc/hostname", "/etc/shadow" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
