@@ -101,7 +101,7 @@ func TestRealSudoRootReadsNoHomeAndAsksNoNetwork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	alice := w.addUser(t)
-	w.must(t, alice.as("sh", "-c", "mkdir -p ~/.docker ~/.config/containers && echo '{' > ~/.docker/config.json")...)
+	w.must(t, alice.as("sh", "-c", "mkdir -p ~/.docker ~/.config/containers && echo '{}' > ~/.docker/config.json")...)
 	trace := filepath.Join(w.Dir, "trace")
 	strace := testkit.Need(t, "strace", "strace")
 	flags := append(w.trustFlags(t), "--", registryHost)
