@@ -72,7 +72,7 @@ func pathV1(path string) (repo string, rest []string, ok bool) {
 	}
 	repo = strings.Join(parts[:i], "/")
 	rest = parts[i:]
-	ok = i >= 2 && (len(rest) < 4 || len(rest) == 4 && rest[3] == "manifest")
+	ok = i >= 2 && (len(rest) < 3 || rest[2] == "manifest")
 	return repo, rest, ok
 }
 

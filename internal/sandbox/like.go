@@ -105,7 +105,7 @@ func generations() map[Like]*generation {
 			},
 		},
 		Distribution: {
-			routes: (*site).routesPlain, admit: (*site).admitByPassword, words: plain,
+			chain: true, routes: (*site).routesPlain, admit: (*site).admitByPassword, words: plain,
 		},
 	}
 }

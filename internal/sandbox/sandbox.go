@@ -139,6 +139,13 @@ func (s *Sandbox) Host() string { return s.host }
 // CA is the certificate that everything here is signed with; nil over plain HTTP.
 func (s *Sandbox) CA() *x509.Certificate { return s.ca }
 
+// OffersCA says whether a client gets the CA from here without a password: for
+// download, or behind the certificate in the chain.
+func (s *Sandbox) OffersCA() bool {
+	g := s.site.gen
+	return s.ca != nil && (g.chain || s.site.caPEM != nil && (g.v1 == nil || !g.v1.adminCA))
+}
+
 // Users lists who may log in: admin, who may do everything, dev, who may push to
 // project demo and pull from library, and those of the options.
 func (s *Sandbox) Users() []User { return slices.Clone(s.users) }
