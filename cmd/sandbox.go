@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,13 +20,18 @@ type sandboxOptions struct {
 	port      int
 	dir       string
 	plainHTTP bool
+	like      string
 }
 
 type sandboxResult struct {
 	Host        string
+	Like        string
 	Fingerprint string // of the CA; empty with --plain-http
+	CA          string // in PEM
 	Image       string
 	Users       []sandboxUser
+
+	offersCA bool // trust finds the CA by itself
 }
 
 type sandboxUser struct{ Name, Password string }
@@ -35,37 +42,62 @@ func newSandbox(a *app) *cobra.Command {
 		Use:   "sandbox",
 		Short: "Run a throw-away registry on this machine, to try vicr out",
 		Long: `Run a registry on 127.0.0.1 that behaves as Harbor does, with TLS from a CA of its
-own, two users and two images. It ends at Ctrl-C and leaves nothing behind.`,
-		Example: "  vicr sandbox\n  vicr sandbox --port 5000",
+own, two users and two images. It ends at Ctrl-C and leaves nothing behind.
+
+With --like it answers as another one does:
+
+  harbor-1.1    the first Harbor appliance: the CA is for administrators alone
+  harbor-1.5    as in vSphere Integrated Containers 1.4: the CA comes in the chain
+  harbor-1.7    as in vSphere Integrated Containers 1.5: the CA is for everybody
+  harbor-1.10   the last Harbor 1
+  harbor-2.16   the default
+  distribution  a plain registry without projects, whose users are in a htpasswd file
+
+Harbor 1 lists only what was pushed in docker's own media types, and up to 1.6
+only what docker pushed.`,
+		Example: "  vicr sandbox\n  vicr sandbox --port 5000\n  vicr sandbox --like harbor-1.7",
 		Args:    exactly(0, "no arguments"),
 		RunE:    func(c *cobra.Command, _ []string) error { return runSandbox(c.Context(), a, o) },
 	}
 	c.Flags().IntVar(&o.port, "port", 0, "the port to listen on; 0: one that is free")
 	c.Flags().StringVar(&o.dir, "dir", "", "keep large blobs in this `folder` while it runs; default: the system's temporary one")
 	c.Flags().BoolVar(&o.plainHTTP, "plain-http", false, "serve plain HTTP, no TLS")
+	c.Flags().StringVar(&o.like, "like", string(sandbox.Harbor216), "the `registry` to answer as: "+likes(", "))
 	return c
 }
 
+// likes are the values of --like.
+func likes(separator string) string {
+	all := []string{}
+	for _, l := range sandbox.Likes() {
+		all = append(all, string(l))
+	}
+	return strings.Join(all, separator)
+}
+
 func runSandbox(ctx context.Context, a *app, o sandboxOptions) error {
-	if err := a.checkFormat(sandboxResult{Host: "h", Fingerprint: exampleDigest, Image: "h/p/r:t", Users: []sandboxUser{{"admin", "secret"}, {"dev", "secret"}}}); err != nil {
+	if err := a.checkFormat(sandboxResult{Host: "h", Like: "harbor-2.16", Fingerprint: exampleDigest, CA: "PEM", Image: "h/p/r:t", Users: []sandboxUser{{"admin", "secret"}, {"dev", "secret"}}}); err != nil {
 		return err
 	}
 	if o.port < 0 || o.port > 65535 {
 		return usagef("--port %d: not a number from 0 to 65535", o.port)
 	}
+	if !slices.Contains(sandbox.Likes(), sandbox.Like(o.like)) {
+		return usagef("--like %q: not one of %s", o.like, likes(", "))
+	}
 	if o.dir == "" {
 		o.dir = os.TempDir()
 	}
 	s, err := sandbox.Start(ctx, sandbox.Options{
-		Dir: o.dir, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port)), PlainHTTP: o.plainHTTP,
+		Like: sandbox.Like(o.like), Dir: o.dir, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port)), PlainHTTP: o.plainHTTP,
 	})
 	if err != nil {
 		return err
 	}
 	defer s.Close() //nolint:errcheck // the process ends here, and Close says nothing that helps
-	res := sandboxResult{Host: s.Host(), Image: s.Host() + "/library/ubuntu:14.04"}
+	res := sandboxResult{Host: s.Host(), Like: o.like, Image: s.Host() + "/library/ubuntu:14.04", offersCA: s.OffersCA()}
 	if ca := s.CA(); ca != nil {
-		res.Fingerprint = pki.SHA256(ca).String()
+		res.Fingerprint, res.CA = pki.SHA256(ca).String(), string(pki.EncodePEM(ca))
 	}
 	for _, u := range s.Users() {
 		res.Users = append(res.Users, sandboxUser{u.Name, u.Password})
@@ -81,10 +113,13 @@ func runSandbox(ctx context.Context, a *app, o sandboxOptions) error {
 func (r sandboxResult) text(w io.Writer) error {
 	trust := "vicr trust --for vicr " + r.Host + " --fingerprint " + r.Fingerprint
 	flag, login, untrust := "", "", "\n  vicr untrust "+r.Host
+	if !r.offersCA {
+		trust += " --ca-file - <<'END'\n" + r.CA + "END"
+	}
 	if r.Fingerprint == "" {
 		trust, flag, login, untrust = "# plain HTTP: no CA to trust", " --plain-http", " --allow-insecure-credentials", ""
 	}
-	_, err := fmt.Fprintf(w, `a registry for trying things out is at %[1]s
+	_, err := fmt.Fprintf(w, `a registry for trying things out, like %[7]s, is at %[1]s
 users: %[2]s
 
 in another terminal:
@@ -96,7 +131,7 @@ in another terminal:
   vicr push%[4]s --from store %[1]s/demo/ubuntu:14.04%[6]s
 
 Ctrl-C ends it and leaves nothing
-`, r.Host, r.users(), trust, flag, login, untrust)
+`, r.Host, r.users(), trust, flag, login, untrust, r.Like)
 	return err
 }
 

@@ -45,10 +45,16 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 // startSandbox starts a registry and sets HOST, FP and LEAF (the fingerprints of
 // its CA and of the certificate that it serves), and writes ca.crt, admin.password and dev.password.
 func startSandbox(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 1 {
-		ts.Fatalf("usage: sandbox [-plain-http]")
+	var o sandbox.Options
+	switch {
+	case neg || len(args) > 1:
+		ts.Fatalf("usage: sandbox [-plain-http|LIKE]")
+	case len(args) == 1 && args[0] == "-plain-http":
+		o.PlainHTTP = true
+	case len(args) == 1:
+		o.Like = sandbox.Like(args[0])
 	}
-	s, err := sandbox.Start(context.Background(), sandbox.Options{PlainHTTP: len(args) == 1 && args[0] == "-plain-http"})
+	s, err := sandbox.Start(context.Background(), o)
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(s.Close()) })
 	ts.Setenv("HOST", s.Host())

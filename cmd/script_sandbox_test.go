@@ -8,10 +8,12 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +22,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/vicr-cli/vicr/internal/sandbox"
 )
 
 func TestTheSandboxEndsAndLeavesNothing(t *testing.T) {
@@ -72,6 +76,67 @@ func TestTheSandboxEndsAndLeavesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the sandbox says to type works, whatever it is like.
+func TestTheSandboxsOwnWordsWork(t *testing.T) {
+	t.Parallel()
+	for _, like := range append(sandbox.Likes(), "plain-http") {
+		t.Run(string(like), func(t *testing.T) {
+			t.Parallel()
+			args := []string{"sandbox", "--like", string(like)}
+			if like == "plain-http" {
+				args = []string{"sandbox", "--plain-http"}
+			}
+			c := exec.Command("vicr", args...)
+			c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			out, err := c.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer c.Wait()
+			defer c.Process.Signal(syscall.SIGTERM)
+			kill := time.AfterFunc(60*time.Second, func() { c.Process.Kill() })
+			defer kill.Stop()
+			password, script := readWords(t, out)
+			home := t.TempDir()
+			sh := exec.CommandContext(t.Context(), "sh", "-e", "-x", "-c", script)
+			sh.Dir = home
+			sh.Env = []string{
+				"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "DOCKER_HOST=unix://" + home + "/none",
+				"PASSWORD=" + password,
+			}
+			if said, err := sh.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s\n%s", err, script, said)
+			}
+		})
+	}
+}
+
+// readWords takes dev's password and the commands from what a sandbox says, and
+// hands the password to the login.
+func readWords(t *testing.T, out io.Reader) (password, script string) {
+	t.Helper()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		line := lines.Text()
+		switch {
+		case strings.HasPrefix(line, "Ctrl-C"):
+			return password, script
+		case strings.HasPrefix(line, "users: "):
+			_, password, _ = strings.Cut(line, "dev with password ")
+		case strings.HasPrefix(line, "a registry"), strings.HasPrefix(line, "in another"):
+		case strings.HasPrefix(line, "  vicr login"):
+			script += `printf %s "$PASSWORD" |` + line + " --password-stdin\n"
+		default:
+			script += line + "\n"
+		}
+	}
+	t.Fatalf("the sandbox said: %s", script)
+	return "", ""
 }
 
 // fill pushes an image whose layer does not stay in memory.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,6 +69,21 @@ func (b *blobStore) add(repo string, s *spool) error {
 	return nil
 }
 
+// used is the size of all blobs in repositories below prefix.
+func (b *blobStore) used(prefix string) (n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seen := map[v1.Hash]bool{}
+	for repo, has := range b.repos {
+		for h := range has {
+			if strings.HasPrefix(repo, prefix) && !seen[h] {
+				seen[h], n = true, n+b.blobs[h].size
+			}
+		}
+	}
+	return n
+}
+
 // close drops everything. Nobody may use the store at that time or later.
 func (b *blobStore) close() error {
 	b.mu.Lock()
@@ -96,7 +112,7 @@ func (s *site) blob(w http.ResponseWriter, r *http.Request, rt route) {
 	}
 	spool, ok := s.blobs.get(rt.repo, h)
 	if !ok {
-		noBlob(w, r, rt.ref)
+		s.gen.words.missing(s, w, r, rt)
 		return
 	}
 	fromRegistry(w)
@@ -105,16 +121,6 @@ func (s *site) blob(w http.ResponseWriter, r *http.Request, rt route) {
 	w.Header().Set("Docker-Content-Digest", h.String())
 	w.Header().Set("Etag", `"`+h.String()+`"`)
 	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(spool, 0, spool.size))
-}
-
-// noBlob is answered by the registry behind core, HEAD by core itself.
-func noBlob(w http.ResponseWriter, r *http.Request, digest string) {
-	if r.Method == http.MethodHead {
-		problem{status: http.StatusNotFound, code: codeNotFound, message: "blob " + digest + " not found"}.write(w)
-		return
-	}
-	fromRegistry(w)
-	problem{status: http.StatusNotFound, code: codeBlobUnknown, message: "blob unknown to registry", detail: digest}.write(w)
 }
 
 func digestInvalid(w http.ResponseWriter, digest string) {

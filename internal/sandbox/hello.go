@@ -19,9 +19,7 @@ const helloText = "Hello from a sandbox of vicr.\n"
 
 // The names under which project library has the hello image. The second is the
 // one that the introductions of VIC and Harbor pull.
-func helloNames() [][2]string {
-	return [][2]string{{"library/hello", "1.0"}, {"library/ubuntu", "14.04"}}
-}
+func helloNames() []string { return []string{"hello:1.0", "ubuntu:14.04"} }
 
 // HelloIndex makes the image that a sandbox begins with, an OCI index for
 // linux/amd64 and linux/arm64. It has two layers: /hello.txt, which both
@@ -196,68 +194,4 @@ func program(machine uint16, code []byte) []byte {
 	}
 	b = append(b, code...)
 	return append(b, helloText...)
-}
-
-// seed puts the hello image into project library.
-func (s *site) seed() error {
-	index, err := HelloIndex()
-	if err != nil {
-		return err
-	}
-	list, err := index.IndexManifest()
-	if err != nil {
-		return err
-	}
-	for _, name := range helloNames() {
-		for _, d := range list.Manifests {
-			image, err := index.Image(d.Digest)
-			if err != nil {
-				return err
-			}
-			if err := s.seedImage(name[0], d, image); err != nil {
-				return err
-			}
-		}
-		raw, err := index.RawManifest()
-		if err != nil {
-			return err
-		}
-		if err := s.manifests.put(name[0], name[1], types.OCIImageIndex, raw); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *site) seedImage(repo string, d v1.Descriptor, image v1.Image) error {
-	config, err := image.RawConfigFile()
-	if err != nil {
-		return err
-	}
-	blobs := []io.ReadCloser{reader(config)}
-	layers, err := image.Layers()
-	if err != nil {
-		return err
-	}
-	for _, l := range layers {
-		packed, err := l.Compressed()
-		if err != nil {
-			return err
-		}
-		blobs = append(blobs, packed)
-	}
-	for _, b := range blobs {
-		bytes := newSpool(s.blobs.dir)
-		if _, err := io.Copy(bytes, b); err != nil {
-			return err
-		}
-		if err := s.blobs.add(repo, bytes); err != nil {
-			return err
-		}
-	}
-	raw, err := image.RawManifest()
-	if err != nil {
-		return err
-	}
-	return s.manifests.put(repo, d.Digest.String(), d.MediaType, raw)
 }

@@ -2,137 +2,70 @@ package sandbox
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 const maxManifest = 4 << 20 // bytes, the least that the distribution spec lets a registry take
 
-// Manifests keeps manifests and tags in go-containerregistry's registry, which
-// is asked in process. Its answers are not shown as they are: it says less than
-// Harbor does, and ignores the end of a list.
-type manifests struct {
-	inner http.Handler
-}
-
-func newManifests() manifests {
-	return manifests{registry.New(
-		registry.Logger(log.New(io.Discard, "", 0)),
-		registry.WithReferrersSupport(true),
-	)}
-}
-
-// A reply is an answer of the inner registry.
-type reply struct {
-	status int
-	header http.Header
-	body   bytes.Buffer
-}
-
-func (a *reply) Header() http.Header         { return a.header }
-func (a *reply) Write(p []byte) (int, error) { return a.body.Write(p) }
-func (a *reply) WriteHeader(status int)      { a.status = status }
-
-func (m manifests) ask(method, path, mediaType string, body []byte) (*reply, error) {
-	req, err := http.NewRequestWithContext(context.Background(), method, path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", mediaType)
-	a := &reply{status: http.StatusOK, header: http.Header{}}
-	m.inner.ServeHTTP(a, req)
-	return a, nil
-}
-
-func manifestPath(repo, ref string) string { return "/v2/" + repo + "/manifests/" + ref }
-
-// has says whether repo has a manifest of that tag or digest.
-func (m manifests) has(repo, ref string) bool {
-	a, err := m.ask(http.MethodHead, manifestPath(repo, ref), "", nil)
-	return err == nil && a.status == http.StatusOK
-}
-
-// put keeps a manifest under its digest and under ref.
-func (m manifests) put(repo, ref string, mediaType types.MediaType, raw []byte) error {
-	a, err := m.ask(http.MethodPut, manifestPath(repo, ref), string(mediaType), raw)
-	if err != nil {
-		return err
-	}
-	if a.status != http.StatusCreated {
-		return fmt.Errorf("keep manifest %s:%s: status %d", repo, ref, a.status)
-	}
-	return nil
-}
-
-// tags lists the tags of repo in order, and says false if there is no such
-// repository: one begins with its first manifest.
-func (m manifests) tags(repo string) ([]string, bool) {
-	var list struct {
-		Tags []string `json:"tags"`
-	}
-	a, err := m.ask(http.MethodGet, "/v2/"+repo+"/tags/list", "", nil)
-	if err != nil || a.status != http.StatusOK || json.Unmarshal(a.body.Bytes(), &list) != nil {
-		return nil, false
-	}
-	slices.Sort(list.Tags)
-	return list.Tags, true
-}
-
-// repositories lists all of them in order.
-func (m manifests) repositories() []string {
-	var list struct {
-		Repositories []string `json:"repositories"`
-	}
-	a, err := m.ask(http.MethodGet, "/v2/_catalog", "", nil)
-	if err != nil || json.Unmarshal(a.body.Bytes(), &list) != nil {
-		return nil
-	}
-	slices.Sort(list.Repositories)
-	return list.Repositories
-}
-
-// manifest is GET, HEAD and PUT of a manifest.
+// manifest is GET, HEAD, PUT and DELETE of a manifest.
 func (s *site) manifest(w http.ResponseWriter, r *http.Request, rt route) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		s.getManifest(w, rt)
-	case http.MethodPut:
+	switch {
+	case r.Method == http.MethodGet, r.Method == http.MethodHead:
+		s.getManifest(w, r, rt)
+	case r.Method == http.MethodPut:
 		s.putManifest(w, r, rt)
+	case r.Method == http.MethodDelete && s.gen.words.deletes && isDigest(rt.ref):
+		if !s.manifests.remove(rt.repo, rt.ref) {
+			s.gen.words.missing(s, w, r, rt)
+			return
+		}
+		fromRegistry(w)
+		w.WriteHeader(http.StatusAccepted)
 	default:
 		unsupported(w)
 	}
 }
 
-func (s *site) getManifest(w http.ResponseWriter, rt route) {
-	a, err := s.manifests.ask(http.MethodGet, manifestPath(rt.repo, rt.ref), "", nil)
-	if err != nil || a.status != http.StatusOK {
-		s.noArtifact(w, rt)
+func (s *site) getManifest(w http.ResponseWriter, r *http.Request, rt route) {
+	a, ok := s.manifests.get(rt.repo, rt.ref)
+	if !ok {
+		s.gen.words.missing(s, w, r, rt)
 		return
 	}
-	digest := a.header.Get("Docker-Content-Digest")
+	if r.Method == http.MethodGet {
+		s.manifests.pulled(rt.repo, a.digest)
+	}
 	fromRegistry(w)
-	w.Header().Set("Content-Type", a.header.Get("Content-Type"))
-	w.Header().Set("Content-Length", strconv.Itoa(a.body.Len()))
-	w.Header().Set("Docker-Content-Digest", digest)
-	w.Header().Set("Etag", `"`+digest+`"`)
-	_, _ = w.Write(a.body.Bytes()) // not sent in answer to HEAD
+	w.Header().Set("Content-Type", string(a.mediaType))
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.raw)))
+	w.Header().Set("Docker-Content-Digest", a.digest)
+	w.Header().Set("Etag", `"`+a.digest+`"`)
+	_, _ = w.Write(a.raw) // not sent in answer to HEAD
 }
 
-// noArtifact tells a missing repository from a missing tag or digest.
-func (s *site) noArtifact(w http.ResponseWriter, rt route) {
+// noArtifact is how core says what is missing: it tells a repository from a tag
+// or digest, and leaves a blob to the registry unless it is asked by HEAD.
+func (s *site) noArtifact(w http.ResponseWriter, r *http.Request, rt route) {
+	if rt.kind == kindBlob {
+		what := problem{status: http.StatusNotFound, code: codeNotFound, message: "blob " + rt.ref + " not found"}
+		if r.Method != http.MethodHead {
+			fromRegistry(w)
+			what = blobUnknown(rt.ref)
+		}
+		what.write(w)
+		return
+	}
 	what := "repository " + rt.repo
-	if _, found := s.manifests.tags(rt.repo); found {
+	if _, found := s.manifests.find(rt.repo); found && rt.ref != "" {
 		separator := ":"
 		if isDigest(rt.ref) {
 			separator = "@"
@@ -140,6 +73,24 @@ func (s *site) noArtifact(w http.ResponseWriter, rt route) {
 		what = "artifact " + rt.repo + separator + rt.ref
 	}
 	problem{status: http.StatusNotFound, code: codeNotFound, message: what + " not found"}.write(w)
+}
+
+// unknownManifest is how Distribution says it.
+func (s *site) unknownManifest(w http.ResponseWriter, _ *http.Request, rt route) {
+	p := problem{status: http.StatusNotFound, code: "MANIFEST_UNKNOWN", message: "manifest unknown", detail: map[string]string{"Tag": rt.ref}}
+	switch {
+	case rt.kind == kindBlob:
+		p = blobUnknown(rt.ref)
+	case rt.kind == kindTags:
+		p.code, p.message, p.detail = "NAME_UNKNOWN", "repository name not known to registry", map[string]string{"name": rt.repo}
+	case isDigest(rt.ref):
+		p.detail = map[string]string{"Name": rt.repo, "Revision": rt.ref}
+	}
+	p.write(w)
+}
+
+func blobUnknown(digest string) problem {
+	return problem{status: http.StatusNotFound, code: codeBlobUnknown, message: "blob unknown to registry", detail: digest}
 }
 
 func isDigest(ref string) bool { return strings.ContainsRune(ref, ':') }
@@ -157,28 +108,32 @@ func (s *site) putManifest(w http.ResponseWriter, r *http.Request, rt route) {
 		return
 	}
 	mediaType := types.MediaType(r.Header.Get("Content-Type"))
+	if s.gen.words.noLists && strings.Contains(string(mediaType), "manifest.list.v2") {
+		s.gen.words.refusal.write(w, http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", "Manifest.list is not supported.")
+		return
+	}
 	if p := s.checkManifest(rt.repo, mediaType, raw); p != nil {
 		p.write(w)
 		return
 	}
-	if err := s.manifests.put(rt.repo, rt.ref, mediaType, raw); err != nil {
-		problem{status: http.StatusInternalServerError, code: codeInternal, message: "unknown error"}.write(w)
+	if s.overQuota(w, rt.repo, int64(len(raw))) {
 		return
 	}
+	listed := s.gen.words.records == nil || s.gen.words.records(r.UserAgent(), string(mediaType))
+	s.manifests.put(rt.repo, rt.ref, mediaType, raw, listed)
 	fromRegistry(w)
 	s.created(w, r, rt.repo, "manifests", digest)
 }
 
 // checkManifest returns nil for a manifest or index whose parts repo has.
 func (s *site) checkManifest(repo string, mediaType types.MediaType, raw []byte) *problem {
-	invalid := func(err error) *problem {
-		return &problem{status: http.StatusBadRequest, code: codeInvalid, message: fmt.Sprintf("unmarshal manifest failed: %v", err)}
-	}
 	switch {
+	case s.policy.NoOCI && strings.Contains(string(mediaType), ".oci."):
+		return invalidManifest(nil)
 	case mediaType.IsIndex():
 		index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
 		if err != nil {
-			return invalid(err)
+			return s.gen.words.invalid(err)
 		}
 		for _, d := range index.Manifests {
 			if !s.manifests.has(repo, d.Digest.String()) {
@@ -188,7 +143,7 @@ func (s *site) checkManifest(repo string, mediaType types.MediaType, raw []byte)
 	case mediaType.IsImage():
 		manifest, err := v1.ParseManifest(bytes.NewReader(raw))
 		if err != nil {
-			return invalid(err)
+			return s.gen.words.invalid(err)
 		}
 		for _, d := range append([]v1.Descriptor{manifest.Config}, manifest.Layers...) {
 			if _, ok := s.blobs.get(repo, d.Digest); !ok && d.MediaType.IsDistributable() {
@@ -196,13 +151,21 @@ func (s *site) checkManifest(repo string, mediaType types.MediaType, raw []byte)
 			}
 		}
 	default:
-		return invalid(fmt.Errorf("unsupported media type %q", mediaType))
+		return s.gen.words.invalid(fmt.Errorf("unsupported media type %q", mediaType))
 	}
 	return nil
 }
 
+func invalidToCore(err error) *problem {
+	return &problem{status: http.StatusBadRequest, code: codeInvalid, message: fmt.Sprintf("unmarshal manifest failed: %v", err)}
+}
+
+func invalidManifest(error) *problem {
+	return &problem{status: http.StatusBadRequest, code: codeInvalid, message: "manifest invalid", detail: struct{}{}}
+}
+
 func unknownPart(h v1.Hash) *problem {
-	return &problem{status: http.StatusBadRequest, code: "MANIFEST_BLOB_UNKNOWN", message: "blob unknown to registry", detail: h.String()}
+	return &problem{status: http.StatusBadRequest, code: "MANIFEST_BLOB_UNKNOWN", message: "blob unknown to registry", detail: h.String(), registry: true}
 }
 
 // referrers lists the manifests whose subject is rt.ref.
@@ -211,13 +174,35 @@ func (s *site) referrers(w http.ResponseWriter, r *http.Request, rt route) {
 		unsupported(w)
 		return
 	}
-	a, err := s.manifests.ask(http.MethodGet, "/v2/"+rt.repo+"/referrers/"+rt.ref, "", nil)
-	if err != nil || a.status != http.StatusOK {
+	if _, found := s.manifests.find(rt.repo); !found {
 		problem{status: http.StatusNotFound, code: codeNotFound, message: "repository " + rt.repo + " not found"}.write(w)
 		return
 	}
-	w.Header().Set("Content-Type", a.header.Get("Content-Type"))
-	_, _ = w.Write(a.body.Bytes())
+	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
+	only := r.URL.Query().Get("artifactType")
+	for _, a := range s.manifests.referrers(rt.repo, rt.ref) {
+		d := v1.Descriptor{
+			MediaType: a.mediaType, Size: int64(len(a.raw)), ArtifactType: a.parts.artifactType(), Annotations: a.parts.Annotations,
+		}
+		d.Digest, _ = v1.NewHash(a.digest) // it is one
+		if only == "" || only == d.ArtifactType {
+			index.Manifests = append(index.Manifests, d)
+		}
+	}
+	if only != "" {
+		w.Header().Set("Oci-Filters-Applied", "artifactType")
+	}
+	w.Header().Set("Content-Type", string(types.OCIImageIndex))
+	w.Header().Set("X-Total-Count", strconv.Itoa(len(index.Manifests)))
+	_ = json.NewEncoder(w).Encode(index) // fails with the connection only
+}
+
+// artifactType is what a manifest says it is, or else its config.
+func (p parts) artifactType() string {
+	if p.ArtifactType != "" {
+		return p.ArtifactType
+	}
+	return string(p.Config.MediaType)
 }
 
 // tags is GET of the list of tags.
@@ -226,35 +211,60 @@ func (s *site) tags(w http.ResponseWriter, r *http.Request, rt route) {
 		unsupported(w)
 		return
 	}
-	all, found := s.manifests.tags(rt.repo)
+	repo, found := s.manifests.find(rt.repo)
 	if !found {
-		s.noArtifact(w, rt)
+		s.gen.words.missing(s, w, r, rt)
 		return
 	}
-	if page, ok := onePage(w, r, all); ok {
-		writeJSON(w, http.StatusOK, struct {
+	page, ok := make([]string, 0, len(repo.tags)), true
+	for _, t := range repo.tags {
+		page = append(page, t.name)
+	}
+	if s.gen.words.tagPages {
+		page, ok = s.onePage(w, r, page)
+	}
+	if ok {
+		s.list(w, struct {
 			Name string   `json:"name"`
 			Tags []string `json:"tags"`
 		}{rt.repo, page})
 	}
 }
 
-// catalog is GET of the list of repositories; only an administrator gets here.
+// list sends a list of the registry's.
+func (s *site) list(w http.ResponseWriter, v any) {
+	if s.gen.words.listHeader {
+		fromRegistry(w)
+	}
+	writeJSON(w, http.StatusOK, v)
+}
+
+// catalog is GET of the list of repositories; only who may see it gets here.
 func (s *site) catalog(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		unsupported(w)
 		return
 	}
-	if page, ok := onePage(w, r, s.manifests.repositories()); ok {
-		writeJSON(w, http.StatusOK, struct {
+	names := []string{}
+	for _, repo := range s.manifests.below("") {
+		if repo.listed || !s.gen.words.hidesUnlisted {
+			names = append(names, repo.name)
+		}
+	}
+	page, ok := s.onePage(w, r, names)
+	if len(page) == 0 && s.gen.words.nullLists {
+		page = nil
+	}
+	if ok {
+		s.list(w, struct {
 			Repositories []string `json:"repositories"`
 		}{page})
 	}
 }
 
 // onePage cuts out of a sorted list what comes after the query's last, n of it,
-// and says by a relative Link where it goes on. It answers a bad n itself.
-func onePage(w http.ResponseWriter, r *http.Request, all []string) (page []string, ok bool) {
+// and says by a Link where it goes on. It answers a bad n itself.
+func (s *site) onePage(w http.ResponseWriter, r *http.Request, all []string) (page []string, ok bool) {
 	query := r.URL.Query()
 	i, found := slices.BinarySearch(all, query.Get("last"))
 	if found {
@@ -272,7 +282,7 @@ func onePage(w http.ResponseWriter, r *http.Request, all []string) (page []strin
 	if n < len(page) {
 		page = page[:n]
 		query.Set("last", page[n-1])
-		w.Header().Set("Link", fmt.Sprintf(`<%s?%s>; rel="next"`, r.URL.Path, query.Encode()))
+		w.Header().Set("Link", s.link(r, query, "next"))
 	}
 	return page, true
 }

@@ -1,10 +1,8 @@
 package sandbox
 
 import (
-	"fmt"
 	"net/http"
 	"regexp"
-	"strings"
 )
 
 // A kind is what a path below /v2/ is about.
@@ -74,7 +72,7 @@ func parseRoute(path string) route {
 // registry is all below /v2/.
 func (s *site) registry(w http.ResponseWriter, r *http.Request) {
 	rt := parseRoute(r.URL.Path)
-	if !s.admit(w, r, rt) {
+	if s.barred(w, r, rt) || !s.gen.admit(s, w, r, rt) || s.prohibited(w, r, rt) {
 		return
 	}
 	switch rt.kind {
@@ -128,90 +126,6 @@ func mountFrom(r *http.Request) string {
 		return query.Get("from")
 	}
 	return ""
-}
-
-// admit answers whatever must not come through and says false then. The order
-// of the checks is that of Harbor's core (src/server/middleware/artifactinfo
-// and v2auth).
-func (s *site) admit(w http.ResponseWriter, r *http.Request, rt route) bool {
-	who := s.whoIs(r)
-	switch rt.kind {
-	case kindUnknown:
-		s.refuse(w, "", fmt.Sprintf("un-recognized request: %s %s", r.Method, r.URL.Path))
-	case kindPing:
-		if who.name != "" {
-			return true
-		}
-		s.refuse(w, s.challenge(r, nil), "unauthorized")
-	case kindCatalog:
-		if who.isAdmin() {
-			return true
-		}
-		s.refuse(w, basicChallenge, "unauthorized to list catalog")
-	default:
-		return s.admitTo(w, r, rt.needs(r), who)
-	}
-	return false
-}
-
-func (s *site) admitTo(w http.ResponseWriter, r *http.Request, needs []need, who subject) bool {
-	for _, n := range needs {
-		if !strings.Contains(n.repo, "/") {
-			problem{status: http.StatusBadRequest, code: codeBadRequest, message: "bad request: invalid repository name: " + n.repo}.write(w)
-			return false
-		}
-	}
-	for _, n := range needs {
-		if n.action == actionPull && r.Header.Get("Authorization") == "" && r.Method != http.MethodPost {
-			s.refuse(w, s.challenge(r, needs), "authorize header needed to send HEAD to repository")
-			return false
-		}
-		name, _, _ := strings.Cut(n.repo, "/")
-		p, found := s.accounts.find(name)
-		if !found {
-			s.refuse(w, "", fmt.Sprintf("project %s not found", name))
-			return false
-		}
-		if !who.may(n.action, p) {
-			s.refuse(w, s.challenge(r, needs), fmt.Sprintf("unauthorized to access repository: %s, action: %s", n.repo, n.action))
-			return false
-		}
-	}
-	return true
-}
-
-const basicChallenge = `Basic realm="harbor"`
-
-// challenge asks for Basic whoever sent an Authorization header already, were
-// it a bearer token, and names the token service to all others. The realm is
-// at the host that the request names.
-func (s *site) challenge(r *http.Request, needs []need) string {
-	if r.Header.Get("Authorization") != "" {
-		return basicChallenge
-	}
-	c := fmt.Sprintf(`Bearer realm="%s/service/token",service="%s"`, s.origin(r), tokenService)
-	scopes := make([]string, 0, len(needs))
-	for _, n := range needs {
-		actions := string(n.action)
-		if n.action == actionPush {
-			actions = "pull,push"
-		}
-		scopes = append(scopes, repository+":"+n.repo+":"+actions)
-	}
-	if len(scopes) > 0 {
-		c += `,scope="` + strings.Join(scopes, " ") + `"`
-	}
-	return c
-}
-
-func (s *site) origin(r *http.Request) string { return s.scheme + "://" + r.Host }
-
-// refuse says 401. The challenge stands there also when it is empty, and the
-// message twice.
-func (s *site) refuse(w http.ResponseWriter, challenge, message string) {
-	w.Header().Set("Www-Authenticate", challenge)
-	fromRegistry(w)
-	problem{status: http.StatusUnauthorized, code: codeUnauthorized, message: message + ": " + message}.write(w)
 }
 
 // unsupported is what the registry says to a method that it has not.

@@ -22,7 +22,7 @@ func denied(repo, action string) string {
 func TestRefusalsOfTheRegistry(t *testing.T) {
 	t.Parallel()
 	b := start(t, Options{})
-	b.accounts().create("secret", false, userAdmin, b.clock.Now())
+	b.accounts().create(Project{Name: "secret"}, b.clock.Now())
 	bearer := func(scopes string) string {
 		c := `Bearer realm="` + b.origin + `/service/token",service="harbor-registry"`
 		if scopes != "" {

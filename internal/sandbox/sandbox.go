@@ -1,11 +1,15 @@
 // Package sandbox is a throw-away registry in this process that answers as
-// Harbor 2.16 does: TLS from a CA of its own, bearer tokens, projects, the CA
-// for download, and an image to try. What it keeps is gone when it is closed.
+// Harbor 2.16 does, or an older Harbor, or a plain registry: TLS from a CA of
+// its own, logins, projects and their policies, the CA for download, listings,
+// and an image to try. What it keeps is gone when it is closed.
+//
+// What it says is held against the recorded answers of real servers by a test,
+// so that it cannot drift; where nothing was recorded, as for the refusals of
+// policies and most of 1.10, the source of that release was read.
 package sandbox
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -26,29 +30,6 @@ const (
 	idleTimeout   = 60 * time.Second // between two requests of one connection
 )
 
-// Options say how a sandbox runs. The zero Options are good.
-type Options struct {
-	// Addr is where it listens, as in 127.0.0.1:5443; empty: a free port of
-	// 127.0.0.1. The certificate names 127.0.0.1, ::1, localhost and the host of Addr.
-	Addr string
-	// Dir is a folder for blobs larger than 1 MiB; empty: they stay in memory
-	// too. Nothing is left in it.
-	Dir string
-	// PlainHTTP serves without TLS, and without a CA.
-	PlainHTTP bool
-	// Now is the clock; nil: time.Now.
-	Now func() time.Time
-	// OnRequest is called after each answer, from several goroutines; may be
-	// nil. The path is the escaped one, without the query.
-	OnRequest func(method, path string, status int)
-}
-
-// A User may log in to a sandbox.
-type User struct {
-	Name     string
-	Password string // random, of this sandbox alone
-}
-
 // A Sandbox is a running registry. [Sandbox.Close] ends it.
 type Sandbox struct {
 	host   string
@@ -62,8 +43,8 @@ type Sandbox struct {
 	closed   bool         // guarded by inFlight
 }
 
-// Start begins to serve. Ctx bounds the start alone. The error is that of the
-// listener, or of making keys, certificates and the image.
+// Start begins to serve. Ctx bounds the start alone. The error is a
+// [*LikeError], that of the listener, or of making keys, certificates and the image.
 func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	if o.Addr == "" {
 		o.Addr = defaultAddr
@@ -71,10 +52,7 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Sandbox{
-		users: []User{{userAdmin, rand.Text()}, {userDev, rand.Text()}},
-		done:  make(chan struct{}),
-	}
+	s := &Sandbox{users: o.allUsers(), done: make(chan struct{})}
 	var err error
 	if s.site, err = newSite(o, s.users); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
@@ -112,8 +90,13 @@ func (s *Sandbox) listen(ctx context.Context, o Options) (net.Listener, error) {
 			return nil, err
 		}
 		s.ca = a.ca
-		s.site.caPEM = a.pem()
-		// Harbor's nginx speaks HTTP/1.1 alone, and the older ones send the leaf alone.
+		if !o.Policy.NoCA {
+			s.site.caPEM = a.pem()
+		}
+		if s.site.gen.chain {
+			a.leaf.Certificate = append(a.leaf.Certificate, a.ca.Raw)
+		}
+		// Harbor's nginx speaks HTTP/1.1 alone.
 		conf = &tls.Config{
 			MinVersion:   tls.VersionTLS12,
 			NextProtos:   []string{"http/1.1"},
@@ -130,6 +113,7 @@ func (s *Sandbox) listen(ctx context.Context, o Options) (net.Listener, error) {
 		return nil, errors.Join(err, listener.Close())
 	}
 	s.host = net.JoinHostPort(name, port)
+	s.site.public = s.host
 	if conf != nil {
 		listener = tls.NewListener(listener, conf)
 	}
@@ -155,8 +139,15 @@ func (s *Sandbox) Host() string { return s.host }
 // CA is the certificate that everything here is signed with; nil over plain HTTP.
 func (s *Sandbox) CA() *x509.Certificate { return s.ca }
 
-// Users lists who may log in: admin, who may do everything, and dev, who may
-// push to project demo and pull from library.
+// OffersCA says whether a client gets the CA from here without a password: for
+// download, or behind the certificate in the chain.
+func (s *Sandbox) OffersCA() bool {
+	g := s.site.gen
+	return s.ca != nil && (g.chain || s.site.caPEM != nil && (g.v1 == nil || !g.v1.adminCA))
+}
+
+// Users lists who may log in: admin, who may do everything, dev, who may push to
+// project demo and pull from library, and those of the options.
 func (s *Sandbox) Users() []User { return slices.Clone(s.users) }
 
 // Close cuts all connections, waits for their handlers and drops all bytes.

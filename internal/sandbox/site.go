@@ -3,77 +3,63 @@ package sandbox
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"sync/atomic"
 	"time"
 )
 
 // A site is the whole server behind one address: what Harbor's nginx, core,
-// portal and registry are together.
+// portal and registry are together, or a plain registry.
 type site struct {
+	gen       *generation
+	policy    Policy
 	now       func() time.Time
 	scheme    string
+	public    string // host of the one name that 1.x has
 	onRequest func(method, path string, status int)
 	caPEM     []byte // nil: there is no CA to download
 	accounts  *accounts
 	tokens    tokens
 	blobs     *blobStore
-	manifests manifests
+	manifests *manifestStore
+	tooMany   atomic.Int64 // requests that are still refused; below zero: none
 	mux       *http.ServeMux
 }
 
 func newSite(o Options, users []User) (*site, error) {
+	gen, err := o.Like.find()
+	if err != nil {
+		return nil, err
+	}
 	s := &site{
+		gen:       gen,
+		policy:    o.Policy,
 		now:       o.Now,
 		scheme:    "https",
 		onRequest: o.OnRequest,
-		accounts:  newAccounts(users, o.Now()),
+		accounts:  newAccounts(o, users),
 		blobs:     newBlobStore(o.Dir),
-		manifests: newManifests(),
+		manifests: newManifestStore(o.Now),
 	}
+	s.tooMany.Store(int64(o.Policy.TooMany))
 	if o.PlainHTTP {
 		s.scheme = "http"
 	}
-	var err error
 	if s.tokens, err = newTokens(o.Now); err != nil {
 		return nil, err
 	}
-	if err := s.seed(); err != nil {
+	if err := s.seed(o.allProjects()); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.mux = s.routes()
+	s.mux = s.gen.routes(s)
+	s.mux.HandleFunc("/v2/", s.registry)
 	return s, nil
 }
 
 func (s *site) close() error { return s.blobs.close() }
-
-func (s *site) routes() *http.ServeMux {
-	m := http.NewServeMux()
-	m.HandleFunc("/v2/", s.registry)
-	for _, path := range []string{"/v2", "/api"} {
-		m.Handle(path, http.RedirectHandler(path+"/", http.StatusMovedPermanently))
-	}
-	m.HandleFunc("/service/token", s.token)
-	m.HandleFunc("/service/", nginxNotFound)
-	m.HandleFunc("/v1/", nginxNotFound)
-	m.HandleFunc("/api/", coreNotFound)
-	m.HandleFunc("/api/v2.0/", apiNotFound)
-	for path, methods := range map[string]map[string]http.HandlerFunc{
-		"/api/version":                 {http.MethodGet: apiVersion},
-		"/api/v2.0/ping":               {http.MethodGet: apiPing},
-		"/api/v2.0/systeminfo":         {http.MethodGet: s.systemInfo},
-		"/api/v2.0/systeminfo/getcert": {http.MethodGet: s.getcert},
-		"/api/v2.0/users/current":      {http.MethodGet: s.currentUser},
-		"/api/v2.0/projects": {
-			http.MethodGet: s.listProjects, http.MethodHead: s.headProject, http.MethodPost: s.createProject,
-		},
-		"/api/v2.0/projects/{name}": {http.MethodGet: s.getProject},
-	} {
-		m.HandleFunc(path, byMethod(methods))
-	}
-	m.HandleFunc("/", portal)
-	return m
-}
 
 // ServeHTTP answers one request.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -82,23 +68,18 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		method, path := r.Method, r.URL.EscapedPath() // the mux may change the request
 		defer func() { s.onRequest(method, path, out.status()) }()
 	}
-	if !withoutSession(out, r) {
-		return
+	if s.withLimit(out, r) && s.gen.session.begin(out, r) {
+		s.mux.ServeHTTP(out, r)
 	}
-	s.mux.ServeHTTP(out, r)
 }
 
-// withoutSession hands out the cookie that Harbor sends with nearly every
-// answer, and refuses whoever sends it back without the token that only its
-// web pages have. A client must not keep it.
-func withoutSession(w http.ResponseWriter, r *http.Request) bool {
-	const cookie = "sid"
-	if _, err := r.Cookie(cookie); err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
-		problem{status: http.StatusForbidden, code: "FORBIDDEN", message: "CSRF token not found in request"}.write(w)
-		return false
+// link is a Link header's value for the same list with another query.
+func (s *site) link(r *http.Request, query url.Values, rel string) string {
+	origin := ""
+	if s.policy.AbsoluteLinks {
+		origin = s.origin(r)
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookie, Value: "0", Path: "/", HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode})
-	return true
+	return fmt.Sprintf(`<%s%s?%s>; rel="%s"`, origin, r.URL.EscapedPath(), query.Encode(), rel)
 }
 
 // A statusWriter remembers the status that was sent.
@@ -137,26 +118,35 @@ const (
 	codeInternal      = "UNKNOWN"
 	codeInvalid       = "MANIFEST_INVALID"
 	codeNotFound      = "NOT_FOUND"
+	codePrecondition  = "PRECONDITION"
 	codeUnauthorized  = "UNAUTHORIZED"
 )
 
 // A problem is an error answer in the one shape that registry and API share.
 type problem struct {
-	status  int
-	code    string
-	message string
-	detail  any // nil: none
+	status   int
+	code     string
+	message  string
+	detail   any  // nil: none
+	registry bool // said by the registry behind Harbor's core
 }
 
-func (p problem) write(w http.ResponseWriter) {
+func (p problem) body() any {
 	type item struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 		Detail  any    `json:"detail,omitempty"`
 	}
-	writeJSON(w, p.status, struct {
+	return struct {
 		Errors []item `json:"errors"`
-	}{[]item{{p.code, p.message, p.detail}}})
+	}{[]item{{p.code, p.message, p.detail}}}
+}
+
+func (p problem) write(w http.ResponseWriter) {
+	if p.registry {
+		fromRegistry(w)
+	}
+	writeJSON(w, p.status, p.body())
 }
 
 // fromRegistry marks an answer as one that the registry behind Harbor's core gave.
@@ -188,10 +178,40 @@ func portal(w http.ResponseWriter, _ *http.Request) {
 	writePage(w, http.StatusOK, "<!doctype html><html><head><title>Harbor</title></head><body>a sandbox of vicr</body></html>\n")
 }
 
-func nginxNotFound(w http.ResponseWriter, _ *http.Request) {
-	writePage(w, http.StatusNotFound, "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n<center><h1>404 Not Found</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n")
+// nginxPage is what nginx says by itself; title is as in "404 Not Found".
+func nginxPage(title string) string {
+	return "<html>\r\n<head><title>" + title + "</title></head>\r\n<body>\r\n<center><h1>" + title + "</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 }
 
+func nginxNotFound(w http.ResponseWriter, _ *http.Request) {
+	writePage(w, http.StatusNotFound, nginxPage("404 Not Found"))
+}
+
+// slashAdded is nginx's redirect to path with a slash behind it.
+func (s *site) slashAdded(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Location", s.origin(r)+r.URL.Path+"/")
+	writePage(w, http.StatusMovedPermanently, nginxPage("301 Moved Permanently"))
+}
+
+const corePage = "<!DOCTYPE html>\n<html><head><title>404 - Page Not Found</title></head></html>\n"
+
 func coreNotFound(w http.ResponseWriter, _ *http.Request) {
-	writePage(w, http.StatusNotFound, "<!DOCTYPE html>\n<html><head><title>404 - Page Not Found</title></head></html>\n")
+	writePage(w, http.StatusNotFound, corePage)
+}
+
+// pageNotFound is what Go's servers say, and so Distribution.
+func pageNotFound(w http.ResponseWriter) {
+	writeText(w, http.StatusNotFound, "404 page not found\n")
+}
+
+// routesPlain are those of a registry without an API.
+func (s *site) routesPlain() *http.ServeMux {
+	m := http.NewServeMux()
+	m.HandleFunc("/v2", s.slashAdded)
+	m.HandleFunc("/{$}", func(http.ResponseWriter, *http.Request) {}) // alive
+	m.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		fromRegistry(w)
+		pageNotFound(w)
+	})
+	return m
 }

@@ -38,12 +38,21 @@ type access struct {
 	Actions []action `json:"actions"`
 }
 
-// allows looks at projects: a token for one repository is good for the whole
+// allowsIn looks at projects: a token for one repository is good for the whole
 // project, as it is in Harbor 2.x.
-func (c *claims) allows(project string, act action) bool {
+func (c *claims) allowsIn(project string, act action) bool {
 	return slices.ContainsFunc(c.Access, func(a access) bool {
 		p, _, ok := strings.Cut(a.Name, "/")
 		return ok && a.Type == repository && p == project && slices.Contains(a.Actions, act)
+	})
+}
+
+// grants looks at each repository, as Distribution does.
+func (c *claims) grants(all []wanted) bool {
+	return !slices.ContainsFunc(all, func(w wanted) bool {
+		return !slices.ContainsFunc(c.Access, func(a access) bool {
+			return a.Type == w.Type && a.Name == w.Name && (slices.Contains(a.Actions, w.Action) || slices.Contains(a.Actions, actionAll))
+		})
 	})
 }
 
@@ -115,18 +124,22 @@ func (s *site) token(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
+	noProject := func(a access) bool { return a.Type == repository && !strings.Contains(a.Name, "/") }
+	if status := s.gen.token.noProject; status != 0 && slices.ContainsFunc(granted, noProject) {
+		w.WriteHeader(status)
+		return
+	}
 	now := s.now()
 	token, err := s.tokens.issue(user, granted, now)
 	if err != nil {
 		problem{status: http.StatusInternalServerError, code: codeInternal, message: "internal server error"}.write(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Token       string `json:"token"`
-		AccessToken string `json:"access_token"` // there, and empty
-		ExpiresIn   int    `json:"expires_in"`
-		IssuedAt    string `json:"issued_at"`
-	}{token, "", int(tokenLifetime.Seconds()), now.UTC().Format(time.RFC3339)})
+	answer := map[string]any{"token": token, "expires_in": int(tokenLifetime.Seconds()), "issued_at": now.UTC().Format(time.RFC3339)}
+	if s.gen.token.accessToken {
+		answer["access_token"] = "" // there, and empty
+	}
+	writeJSON(w, http.StatusOK, answer)
 }
 
 // grant reads TYPE:NAME:ACTIONS and leaves out, without a word, the actions
@@ -142,19 +155,32 @@ func (s *site) grant(user, scope string) access {
 	case repository:
 		projectName, _, ok := strings.Cut(name, "/")
 		p, found := s.accounts.find(projectName)
-		for act := range strings.SplitSeq(list, ",") {
-			if ok && found && isAction(act) && p.allows(user, action(act)) && !slices.Contains(granted.Actions, action(act)) {
-				granted.Actions = append(granted.Actions, action(act))
+		if !ok || !found {
+			break
+		}
+		for _, act := range s.gen.token.asked(list) {
+			if p.allows(user, act) && !slices.Contains(granted.Actions, act) {
+				granted.Actions = append(granted.Actions, act)
 			}
 		}
 	case "registry":
 		if user == userAdmin && name == "catalog" {
-			granted.Actions = append(granted.Actions, "*")
+			granted.Actions = append(granted.Actions, actionAll)
 		}
 	}
 	return granted
 }
 
-func isAction(s string) bool {
-	return slices.Contains([]action{actionPull, actionPush, actionDelete}, action(s))
+// asked reads a scope's list of actions.
+func (t tokenRules) asked(list string) []action {
+	if t.allActions {
+		return []action{actionPush, actionAll, actionPull}
+	}
+	var all []action
+	for one := range strings.SplitSeq(list, ",") {
+		if slices.Contains([]action{actionPull, actionPush, actionDelete}, action(one)) {
+			all = append(all, action(one))
+		}
+	}
+	return all
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -151,8 +152,13 @@ func TestAnUploadKeepsWhatCameBeforeTheConnectionBroke(t *testing.T) {
 	b.as("dev")(req)
 	req.ContentLength = int64(len(sent)) * 2
 	broken := errors.New("the client is gone")
+	id, _, _ := strings.Cut(where[strings.LastIndexByte(where, '/')+1:], "?")
+	u, _ := b.site.blobs.find("demo/app", id)
 	go func() {
 		_, _ = writer.Write(sent)
+		for u.length() < 2 { // "0-0" says both nothing and one byte
+			time.Sleep(time.Millisecond)
+		}
 		_ = writer.CloseWithError(broken)
 	}()
 	if resp, err := b.client.Do(req); !errors.Is(err, broken) {

@@ -118,8 +118,11 @@ func (s *site) uploadState(w http.ResponseWriter, r *http.Request, u *upload, st
 }
 
 func (s *site) uploadHeader(w http.ResponseWriter, r *http.Request, u *upload) {
-	query := url.Values{"_state": {u.state}}
-	w.Header().Set("Location", fmt.Sprintf("%s/v2/%s/blobs/uploads/%s?%s", s.origin(r), u.repo, u.id, query.Encode()))
+	query, origin := url.Values{"_state": {u.state}}, s.origin(r)
+	if s.policy.InsecureLocation {
+		origin = "http://" + r.Host
+	}
+	w.Header().Set("Location", fmt.Sprintf("%s/v2/%s/blobs/uploads/%s?%s", origin, u.repo, u.id, query.Encode()))
 	w.Header().Set("Docker-Upload-Uuid", u.id)
 	w.Header().Set("Range", fmt.Sprintf("0-%d", max(u.length()-1, 0)))
 }
@@ -189,6 +192,10 @@ func (s *site) changeUpload(w http.ResponseWriter, r *http.Request, u *upload) {
 // drops it if not.
 func (s *site) finishUpload(w http.ResponseWriter, r *http.Request, u *upload, want v1.Hash) {
 	s.blobs.forget(u)
+	if s.overQuota(w, u.repo, u.length()) {
+		_ = u.bytes.Close()
+		return
+	}
 	if u.bytes.digest() != want {
 		_ = u.bytes.Close()
 		digestInvalid(w, want.String())
@@ -225,6 +232,10 @@ func uploadUnknown(w http.ResponseWriter) {
 // cutShort answers a body that did not come whole, should anybody still listen;
 // what did come is kept.
 func cutShort(w http.ResponseWriter, err error) {
+	if isTooLarge(err) {
+		tooLarge(w)
+		return
+	}
 	if _, ours := errors.AsType[*storageError](err); ours {
 		problem{status: http.StatusInternalServerError, code: codeInternal, message: "unknown error"}.write(w)
 		return

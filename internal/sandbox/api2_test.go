@@ -162,7 +162,7 @@ func TestProjectsAreCreatedOnce(t *testing.T) {
 func TestProjectsAreFound(t *testing.T) {
 	t.Parallel()
 	b := start(t, Options{})
-	b.accounts().create("demoint", false, userAdmin, b.clock.Now())
+	b.accounts().create(Project{Name: "demoint"}, b.clock.Now())
 	const path = "/api/v2.0/projects"
 	list := func(query string, who ask) (names []string, a answer) {
 		a = b.do(t, "GET", path+query, who).wants(t, 200)
@@ -187,7 +187,8 @@ func TestProjectsAreFound(t *testing.T) {
 		{"?name=demo", b.as("admin"), []string{"demo", "demoint"}, "2", ""},
 		{"?public=false", b.as("dev"), []string{"demo"}, "1", ""},
 		{"?page_size=2", b.as("admin"), []string{"demo", "demoint"}, "3", `<` + path + `?page=2&page_size=2>; rel="next"`},
-		{"?page=2&page_size=2", b.as("admin"), []string{"library"}, "3", ""},
+		{"?page=2&page_size=2", b.as("admin"), []string{"library"}, "3", `<` + path + `?page=1&page_size=2>; rel="prev"`},
+		{"?page=2&page_size=1", b.as("admin"), []string{"demoint"}, "3", `<` + path + `?page=1&page_size=1>; rel="prev" , <` + path + `?page=3&page_size=1>; rel="next"`},
 		{"?page=9", b.as("admin"), nil, "3", ""},
 		{"?page=x&page_size=-1", b.as("admin"), []string{"demo", "demoint", "library"}, "3", ""},
 	} {
