@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -92,7 +93,7 @@ type partlyError struct {
 func (e *partlyError) Error() string {
 	switch {
 	case e.declined:
-		return "the part that needs root was not done"
+		return "the part that needs " + whoMay(runtime.GOOS) + " was not done"
 	case e.left:
 		return "files that somebody else changed since were left as they are"
 	}

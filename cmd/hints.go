@@ -119,7 +119,7 @@ func permissionHints(err error, _ string) []string {
 	if dir == "" {
 		return nil
 	}
-	return []string{"ls -ld " + shell.Word(runtime.GOOS, dir) + " shows who may write there; sudo vicr does it where the folder is the machine's"}
+	return []string{permissionHint(runtime.GOOS, dir)}
 }
 
 func readOnlyHints(err error, _ string) []string {

@@ -28,7 +28,9 @@ type Env struct {
 	// Terminal says whether questions can be asked: standard input and
 	// standard error are terminals.
 	Terminal bool
-	Euid     int
+	// Euid is the effective user ID. 0 may change what is the machine's: root,
+	// and on Windows an elevated process; there it is -1 for all others.
+	Euid int
 	// Executable is the absolute path of this program.
 	Executable string
 	Now        func() time.Time
@@ -50,7 +52,7 @@ func OS() Env {
 		Getenv:     os.Getenv,
 		Environ:    os.Environ(),
 		Terminal:   isTerminal(os.Stdin) && isTerminal(os.Stderr),
-		Euid:       os.Geteuid(),
+		Euid:       euid(),
 		Executable: exe,
 		Now:        time.Now,
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/vicr-cli/vicr/internal/install"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/proof"
-	"github.com/vicr-cli/vicr/internal/shell"
 	"github.com/vicr-cli/vicr/internal/trust"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
@@ -120,8 +119,9 @@ func (a *app) proveOwn(ctx context.Context, r trusting) error {
 }
 
 // offlineArgs are those of a vicr that makes the machine's half of the changes:
-// it is given what was found out and opens no connection to the registry.
-func offlineArgs(r trusting) []string {
+// it is given what was found out, ca being where it reads the CA, and opens no
+// connection to the registry.
+func offlineArgs(r trusting, ca string) []string {
 	args := []string{
 		"trust", r.target.String(), "--offline", "--for", strings.Join(toolNames(install.Tools(r.planned, install.Machine)), ","),
 		"--half", string(install.Machine), "--no-input",
@@ -129,7 +129,7 @@ func offlineArgs(r trusting) []string {
 	if r.o.insecure {
 		args = append(args, "--insecure", "--yes")
 	} else {
-		args = append(args, "--ca-file", "-", "--fingerprint", pki.SHA256(r.request.Anchor.Cert).String())
+		args = append(args, "--ca-file", ca, "--fingerprint", pki.SHA256(r.request.Anchor.Cert).String())
 	}
 	if r.o.speaks != "" {
 		args = append(args, "--speaks", r.o.speaks)
@@ -202,11 +202,10 @@ func (a *app) harmless() []string {
 
 // asRoot offers the machine's half as one line and runs it after a yes.
 func (a *app) asRoot(ctx context.Context, r trusting) error {
-	args := append([]string{a.env.Executable}, offlineArgs(r)...)
-	command := a.lineForRoot(r, args)
+	command := rootLine(runtime.GOOS, a.env.Executable, r)
 	sudo, err := change.Sudo()
 	if err != nil || !a.interactive() {
-		return a.declined("the rest needs root: " + command)
+		return a.declined(restHint(runtime.GOOS, command))
 	}
 	a.say("vicr: the rest needs root:")
 	a.say("  %s", command)
@@ -219,30 +218,12 @@ func (a *app) asRoot(ctx context.Context, r trusting) error {
 			return a.declined("later: " + command)
 		}
 	}
-	return a.delegate(ctx, change.Program{Path: sudo, Args: args, Stdin: handed(r)})
+	return a.delegate(ctx, change.Program{
+		Path: sudo, Args: append([]string{a.env.Executable}, offlineArgs(r, "-")...), Stdin: handed(r),
+	})
 }
 
 func (a *app) declined(hint string) error { return &partlyError{declined: true, hint: hint} }
-
-// lineForRoot is the command to be pasted. It reads the CA from a file that is
-// here; without one it asks the registry again.
-func (a *app) lineForRoot(r trusting, args []string) string {
-	if r.o.insecure {
-		return "sudo " + shellLine(args)
-	}
-	for _, s := range r.planned.User {
-		if s.Tool == string(trust.ToolVicr) && !s.Secret {
-			return "sudo " + shellLine(args) + " < " + shell.Word(runtime.GOOS, s.Path)
-		}
-	}
-	if r.o.caFile != "" && r.o.caFile != "-" {
-		return "sudo " + shellLine(args) + " < " + shell.Word(runtime.GOOS, r.o.caFile)
-	}
-	return "sudo " + shellLine([]string{
-		a.env.Executable, "trust", r.target.String(), "--for", strings.Join(toolNames(install.Tools(r.planned, install.Machine)), ","),
-		"--fingerprint", pki.SHA256(r.request.Anchor.Cert).String(),
-	})
-}
 
 // delegate runs a vicr with other rights. What it says reaches the user; its
 // exit code becomes ours.

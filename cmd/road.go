@@ -238,7 +238,7 @@ func (a *app) wholeMachine(root string) machine.Machine {
 
 func (a *app) lookFor(root string) machine.Options {
 	o := machine.Options{
-		GOOS: runtime.GOOS, Root: root, Home: a.home(), Euid: a.env.Euid, Getenv: a.env.Getenv, LookPath: exec.LookPath,
+		GOOS: runtime.GOOS, Root: root, Home: a.home(), Euid: uidOn(runtime.GOOS, a.env.Euid), Getenv: a.env.Getenv, LookPath: exec.LookPath,
 	}
 	if u, err := change.SudoUser(a.env.Getenv("SUDO_UID")); a.underSudo() && err == nil {
 		// What is the user's is done as the user: root looks into nobody's home,
@@ -246,7 +246,7 @@ func (a *app) lookFor(root string) machine.Options {
 		o.Home, o.UserID, o.Getenv, o.LookPath = "", int(u.UID), nil, nil
 		return o
 	}
-	if a.env.Euid == 0 {
+	if o.Euid == 0 {
 		o.LookPath = nil // root runs what it finds
 	}
 	host, _, err := engine.Resolve(a.engineFrom())
@@ -254,6 +254,15 @@ func (a *app) lookFor(root string) machine.Options {
 		o.NoHost = err.Error()
 	}
 	return o
+}
+
+// uidOn is the user ID that tools go by. On Windows, elevated or not, there is
+// none, and they look in the same places.
+func uidOn(goos string, euid int) int {
+	if goos == "windows" {
+		return -1
+	}
+	return euid
 }
 
 // showUnit asks systemd for the properties of a unit, in systemctl's own form.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -140,7 +141,7 @@ func (a *app) unread(m machine.Machine) bool {
 // sayUnseen names the part that somebody else has to ask for.
 func (a *app) sayUnseen(root string, unread bool) {
 	if unread {
-		a.note("what is recorded for the whole machine is for root to read: sudo vicr status")
+		a.note("%s", unseenHint(runtime.GOOS))
 	}
 	if root != "" || !a.underSudo() {
 		return

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -9,18 +10,19 @@ import (
 )
 
 // underSudo says whether root was reached through sudo by somebody else.
-func (a *app) underSudo() bool { return underSudo(a.env.Euid, a.env.Getenv) }
+func (a *app) underSudo() bool { return underSudo(runtime.GOOS, a.env.Euid, a.env.Getenv) }
 
-func underSudo(euid int, getenv func(string) string) bool {
+// underSudo is false on Windows: what is called sudo there hands no user down.
+func underSudo(goos string, euid int, getenv func(string) string) bool {
 	uid := getenv("SUDO_UID")
-	return euid == 0 && uid != "" && uid != "0"
+	return goos != "windows" && euid == 0 && uid != "" && uid != "0"
 }
 
 // dropUnderSudo takes out of the environment what would make root's own work
 // depend on the one who called sudo: what the runtime and the libraries read by
 // themselves. It returns the names of all that does not count.
 func dropUnderSudo() (dropped []string) {
-	if !underSudo(os.Geteuid(), os.Getenv) {
+	if !underSudo(runtime.GOOS, os.Geteuid(), os.Getenv) {
 		return nil
 	}
 	for _, kv := range os.Environ() {

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"io"
+	"runtime"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -204,10 +205,10 @@ func (a *app) leavesToRoot(t target, s *install.Site) bool {
 
 func (a *app) untrustAsRoot(ctx context.Context, t target, o untrustOptions) error {
 	args := append([]string{a.env.Executable}, untrustArgs(t, o)...)
-	command := "sudo " + shellLine(args)
+	command := withRights(runtime.GOOS, args)
 	sudo, err := change.Sudo()
 	if err != nil || !a.interactive() {
-		return a.declined("the rest needs root: " + command)
+		return a.declined(restHint(runtime.GOOS, command))
 	}
 	a.say("vicr: the rest needs root:")
 	a.say("  %s", command)

@@ -26,6 +26,11 @@ func ownerOf(info fs.FileInfo) (Owner, bool) {
 	return Owner{UID: int(st.Uid), GID: int(st.Gid)}, true
 }
 
+func foreign(_ string, info fs.FileInfo) (bool, error) {
+	o, ok := ownerOf(info)
+	return ok && o.UID != os.Geteuid(), nil
+}
+
 func linksOf(info fs.FileInfo) uint64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(st.Nlink) //nolint:unconvert // narrower on other systems

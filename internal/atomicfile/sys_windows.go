@@ -18,6 +18,25 @@ const (
 
 func ownerOf(fs.FileInfo) (Owner, bool) { return Owner{}, false }
 
+func foreign(path string, _ fs.FileInfo) (bool, error) {
+	sd, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION)
+	if err != nil {
+		return false, &fs.PathError{Op: "owner", Path: path, Err: err}
+	}
+	if sd == nil {
+		return true, nil // nobody's
+	}
+	owner, _, err := sd.Owner()
+	if err != nil {
+		return false, &fs.PathError{Op: "owner", Path: path, Err: err}
+	}
+	me, err := windows.GetCurrentProcessToken().GetTokenUser()
+	if err != nil {
+		return false, &fs.PathError{Op: "owner", Path: path, Err: err}
+	}
+	return foreignSID(owner.String(), me.User.Sid.String()), nil
+}
+
 func linksOf(fs.FileInfo) uint64 { return 1 }
 
 // syncFolder does nothing: NTFS keeps the order of changes of names by itself.

@@ -18,6 +18,14 @@ type Owner struct {
 // OwnerOf says who the file belongs to; false where the system has no such numbers.
 func OwnerOf(info fs.FileInfo) (Owner, bool) { return ownerOf(info) }
 
+// Foreign says whether what lies at path, which info describes, belongs to
+// another user than the one who runs us. On Windows what belongs to the system
+// or to its administrators does not: an elevated process gives its files to
+// either of user and administrators. The error is an [*fs.PathError].
+func (t *Tree) Foreign(path string, info fs.FileInfo) (bool, error) {
+	return foreign(t.Real(path), info)
+}
+
 // Links says how many names the file has. Replacing it changes what one of them
 // leads to, and leaves the others with the old bytes.
 func Links(info fs.FileInfo) uint64 { return linksOf(info) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -231,13 +230,14 @@ func (j *Journal) load() (content, error) {
 // safe refuses what somebody else could have written: the journal says which
 // files are replaced and removed, so whoever writes it has our rights.
 func (j *Journal) safe(path string, info fs.FileInfo) error {
-	owner, ok := atomicfile.OwnerOf(info)
+	foreign, err := j.tree.Foreign(path, info)
+	_, modes := atomicfile.OwnerOf(info)
 	switch {
-	case !ok:
-		return nil
-	case owner.UID != os.Geteuid():
+	case err != nil:
+		return err
+	case foreign:
 		return &UnsafeError{Path: j.tree.Real(path), Why: "it belongs to another user"}
-	case info.Mode().Perm()&0o022 != 0:
+	case modes && info.Mode().Perm()&0o022 != 0:
 		return &UnsafeError{Path: j.tree.Real(path), Why: "others may write it"}
 	}
 	return nil

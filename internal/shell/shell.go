@@ -5,8 +5,9 @@ package shell
 import "strings"
 
 const (
-	plain        = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,"
-	plainWindows = plain + `\`
+	everywhere   = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+="
+	plain        = everywhere + ","
+	plainWindows = everywhere + `\` // PowerShell makes two words of a,b
 )
 
 // Word makes s one word of the shell that people on goos type into: a POSIX

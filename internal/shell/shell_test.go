@@ -22,6 +22,7 @@ func TestWordsThatNeedNoQuotesHaveNone(t *testing.T) {
 		{"linux", `C:\x`, `'C:\x'`},
 		{"windows", `C:\Users\ann\ca.crt`, `C:\Users\ann\ca.crt`},
 		{"windows", `C:\Program Files\x`, `"C:\Program Files\x"`},
+		{"windows", "docker,system", `"docker,system"`},
 		{"windows", `a"&calc`, `"a&calc"`},
 		{"windows", "", `""`},
 	} {

@@ -94,8 +94,9 @@ func (c *checker) real(path string) string {
 }
 
 // sudo is what a normal user has to put before a command about a machine's file.
+// On Windows nothing is: it counts where the terminal was started.
 func (c *checker) sudo(path string) string {
-	if c.m.Euid == 0 || c.m.Root != "" || c.m.Home != "" && strings.HasPrefix(path, c.m.Home+"/") {
+	if c.m.GOOS == "windows" || c.m.Euid == 0 || c.m.Root != "" || c.m.Home != "" && strings.HasPrefix(path, c.m.Home+"/") {
 		return ""
 	}
 	return "sudo "

@@ -207,10 +207,15 @@ func (c *checker) newRegistry(host string) *registry {
 func (c *checker) unrecorded(host string) {
 	r := c.newRegistry(host)
 	if c.o.Unread && trust.InMachine(c.m, r.host) {
-		r.add("", Finding{
+		f := Finding{
 			Kind: KindUnseen, Text: "what is recorded for the whole machine is for root to read",
 			Remedy: "sudo vicr status " + c.quote(host),
-		})
+		}
+		if c.m.GOOS == "windows" {
+			f.Text = "what is recorded for the whole machine is for an administrator to read"
+			f.Remedy = "in a terminal started as administrator: vicr status " + c.quote(host)
+		}
+		r.add("", f)
 		return
 	}
 	r.add("", Finding{Kind: KindUnrecorded, Text: "not recorded here: vicr set nothing up for it", Remedy: c.again(r, "")})

@@ -329,6 +329,24 @@ func TestTheMachinesPartWithoutItsJournal(t *testing.T) {
 	}
 }
 
+func TestTheMachinesPartOnWindowsIsForAnAdministrator(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine.GOOS, w.machine.Dirs.MachineState, w.machine.Docker.CertsDir = "windows", `C:\ProgramData\vicr`, `C:\ProgramData\docker\certs.d`
+	w.options.Unread, w.options.Hosts = true, []string{"other.example"}
+	w.folder(`C:\ProgramData\vicr`)
+	w.write(`C:\ProgramData\docker\certs.d\other.example\ca.crt`, string(w.ca.PEM()), 0o644)
+	if f := only(t, w.look()); f.Kind != status.KindUnseen || strings.Contains(f.Text+f.Remedy, "root") || strings.Contains(f.Remedy, "sudo") ||
+		!strings.HasSuffix(f.Remedy, "as administrator: vicr status other.example") {
+		t.Errorf("perhaps an administrator's: %+v", f)
+	}
+	w.trusts("other.example", change.Record{Tool: "docker", Path: `C:\ProgramData\docker\certs.d\other.example\ca.crt`})
+	w.write(`C:\ProgramData\docker\certs.d\other.example\hosts.toml`, "x", 0o644)
+	if f := only(t, w.look()); f.Kind != status.KindNote || strings.Contains(f.Remedy, "sudo") {
+		t.Errorf("a file beside it: %+v", f)
+	}
+}
+
 // What is beneath --root is spoken of with its path there.
 func TestRemediesInATree(t *testing.T) {
 	t.Parallel()

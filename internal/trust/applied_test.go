@@ -188,7 +188,7 @@ func TestMayRunTakesOnlyTheCertificateOfTheRegistryOutOfAStore(t *testing.T) {
 			},
 		},
 		"macOS": {
-			"darwin", "/usr/bin/security", "/Library/Application Support/vicr/ca/",
+			"darwin", "/usr/bin/security", "/Library/Application Support/vicr-ca/",
 			func(hash string) []string {
 				return []string{"/usr/bin/security", "delete-certificate", "-t", "-Z", strings.ToUpper(hash), "/Library/Keychains/System.keychain"}
 			},

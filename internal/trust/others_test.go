@@ -181,7 +181,7 @@ func TestSystemPlansAreGolden(t *testing.T) {
 		"system-pair-alone":  {fs: debian, tools: "system", ask: "client alone"},
 		"system-darwin":      {o: mac, fs: map[string]string{"/usr/bin/security": ""}, tools: "system"},
 		"system-darwin-other": {o: mac, fs: map[string]string{
-			"/usr/bin/security": "", "/Library/Application Support/vicr/ca/vicr-registry.corp_5000_.crt": string(testkit.NewCA(t).PEM()),
+			"/usr/bin/security": "", "/Library/Application Support/vicr-ca/vicr-registry.corp_5000_.crt": string(testkit.NewCA(t).PEM()),
 		}, tools: "system"},
 		"system-windows":     {o: win, fs: map[string]string{"C:/Windows/System32/certutil.exe": ""}, tools: "system"},
 		"system-windows-bad": {o: win, fs: nothing(), tools: "system"},

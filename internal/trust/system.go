@@ -140,14 +140,19 @@ func systemFile(m machine.Machine, h ref.Host) string {
 	return m.Join(dir, ownPrefix+h.Folder()+m.System.Ext)
 }
 
-// systemDir is the folder of it. macOS and Windows keep a store of their own,
-// and it lies beside vicr's journal.
+// systemDir is the folder of it. macOS and Windows keep a store of their own:
+// every user's vicr has to see which CAs in there are ours. On macOS root alone
+// looks into the folder of the journal, so it lies beside that; on Windows,
+// where all may read it, it lies within, in a folder that is nobody else's.
 func systemDir(m machine.Machine) string {
-	s := m.System
-	if s.Dir == "" && keeps(s) && m.Dirs.MachineState != "" {
-		return m.Join(m.Dirs.MachineState, "ca")
+	s, state := m.System, m.Dirs.MachineState
+	switch {
+	case s.Dir != "" || !keeps(s) || state == "":
+		return s.Dir
+	case m.GOOS == "windows":
+		return m.Join(state, "ca")
 	}
-	return s.Dir
+	return state + "-ca"
 }
 
 // OwnRoots are the CAs that vicr has put into the system's store and that

@@ -35,7 +35,7 @@ func TestRootsThatVicrPutIntoTheSystemAreKnown(t *testing.T) {
 		"none":              {},
 		"macOS": {
 			o: machine.Options{GOOS: "darwin"}, want: testkit.Chain(ca),
-			files: map[string]string{"/Library/Application Support/vicr/ca/vicr-registry.corp_5000_.crt": string(ca.PEM())},
+			files: map[string]string{"/Library/Application Support/vicr-ca/vicr-registry.corp_5000_.crt": string(ca.PEM())},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
