@@ -75,7 +75,7 @@ func (s *site) headProjectV1(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case name == "":
 		rules.tell(w, http.StatusBadRequest, "project_name is needed")
-	case user == "" && (rules.headLogin || rules.headAsks && !(found && p.Public)):
+	case user == "" && (rules.headLogin || rules.headAsks && (!found || !p.Public)):
 		rules.deny(w, http.StatusUnauthorized, "")
 	case !found:
 		rules.tell(w, http.StatusNotFound, format(rules.noName, name))

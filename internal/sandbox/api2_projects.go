@@ -81,7 +81,7 @@ func (s *site) project(w http.ResponseWriter, r *http.Request, act action, open 
 	}
 	allowed := found && p.allows(user, act)
 	switch {
-	case user == "" && !(open && allowed):
+	case user == "" && (!open || !allowed):
 		unauthorized(w)
 	case allowed:
 		return p, true

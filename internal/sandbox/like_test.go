@@ -63,6 +63,35 @@ func TestTheRealmOf1xIsTheOnePublicName(t *testing.T) {
 	}
 }
 
+// From 1.5 on the catalog has only what Harbor learnt of, which of other clients
+// than docker it does from 1.7 on.
+func TestTheCatalogOf1xHasWhatWasLearnt(t *testing.T) {
+	t.Parallel()
+	for like, want := range map[Like]bool{Harbor11: true, Harbor15: false, Harbor17: true} {
+		b := start(t, Options{Like: like, Projects: []Project{{Name: "demo", Images: []string{"sk:1"}}}})
+		b.pushAsAgents(t)
+		a := b.do(t, "GET", "/v2/_catalog", bearing(b.token(t, b.as("admin"), "registry:catalog:*"))).wants(t, 200)
+		if strings.Contains(a.body, "demo/uaskopeo1") != want || !strings.Contains(a.body, "demo/uadocker1") {
+			t.Errorf("%s: %s", like, a.body)
+		}
+	}
+}
+
+func TestCookiesOfEachGeneration(t *testing.T) {
+	t.Parallel()
+	for like, want := range map[Like][2]string{ // at the registry and at the API
+		Harbor11: {"", "beegosessionID"}, Harbor15: {"beegosessionID", "beegosessionID"}, Harbor17: {"sid", "sid"},
+		Harbor110: {"sid", "sid"}, Harbor216: {"sid", "sid"}, Distribution: {"", ""},
+	} {
+		b := start(t, Options{Like: like})
+		for i, path := range []string{"/v2/", "/api/systeminfo"} {
+			if got, _, _ := strings.Cut(b.do(t, "GET", path).header.Get("Set-Cookie"), "="); got != want[i] {
+				t.Errorf("%s %s: cookie %q, want %q", like, path, got, want[i])
+			}
+		}
+	}
+}
+
 // What was observed of 1.10, or read in its source.
 func TestHarbor110(t *testing.T) {
 	t.Parallel()

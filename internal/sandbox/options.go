@@ -99,7 +99,7 @@ type Policy struct {
 	NoOCI            bool // media types of OCI are refused, as Distribution before 2.7 does
 }
 
-// withDefaults are the users of o, each with a password, admin and dev first.
+// allUsers are the users of o, each with a password, admin and dev first.
 func (o Options) allUsers() []User {
 	users := []User{{Name: userAdmin}, {Name: userDev}}
 	for _, u := range o.Users {

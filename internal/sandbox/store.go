@@ -79,7 +79,7 @@ func (m *manifestStore) id() int {
 }
 
 // put keeps a manifest under its digest, and under ref if that is a tag.
-func (m *manifestStore) put(repo, ref string, mediaType types.MediaType, raw []byte, listed bool) string {
+func (m *manifestStore) put(repo, ref string, mediaType types.MediaType, raw []byte, listed bool) {
 	h, _, _ := v1.SHA256(bytes.NewReader(raw)) // reading memory does not fail
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,7 +99,6 @@ func (m *manifestStore) put(repo, ref string, mediaType types.MediaType, raw []b
 	if !isDigest(ref) {
 		s.byTag[ref] = tagged{id: m.id(), name: ref, digest: digest, pushed: now}
 	}
-	return digest
 }
 
 // get finds a manifest by its tag or digest.

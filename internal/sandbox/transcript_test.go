@@ -84,6 +84,7 @@ type double struct {
 }
 
 func (d *double) replay(t *testing.T, c recordedCase) {
+	t.Helper()
 	b := d.box(t, c.Setup)
 	asks := []ask{}
 	if c.Who != "" {
@@ -134,6 +135,7 @@ func (d *double) replay(t *testing.T, c recordedCase) {
 
 // box makes the sandbox that a setup names.
 func (d *double) box(t *testing.T, setup string) *box {
+	t.Helper()
 	if b, ok := d.boxes[setup]; ok {
 		return b
 	}
@@ -143,7 +145,9 @@ func (d *double) box(t *testing.T, setup string) *box {
 		o.Projects = []Project{
 			{Name: "library", Public: true},
 			{Name: "demo", Members: map[string]Role{"dev": Developer, "viewer": Guest, "robot$demo+ci": Developer}},
-			{Name: "pub", Public: true}, {Name: "quota", Quota: 1 << 20}, {Name: "immut", Immutable: []string{"v*"}},
+			{Name: "pub", Public: true},
+			{Name: "quota", Quota: 1 << 20},
+			{Name: "immut", Immutable: []string{"v*"}},
 		}
 	}
 	immut := &o.Projects[len(o.Projects)-1]
