@@ -23,7 +23,7 @@ type found struct {
 // findAnchor finds the one certificate that makes h trusted, in the order of
 // --ca-file, the registry's own CA download, the chain it shows.
 func (a *app) findAnchor(ctx context.Context, h ref.Host, o trustOptions) (found, error) {
-	req := pki.Request{Name: h.Name(), Want: o.fingerprint, Now: a.env.Now()}
+	req := pki.Request{Name: h.Name(), Want: o.fingerprint, Now: a.env.Now(), Chain: o.chain}
 	var err error
 	if o.caFile != "" {
 		if req.File, err = a.readBundle(o.caFile); err != nil {

@@ -19,6 +19,7 @@ type app struct {
 	env   Env
 	args  []string
 	flags globalFlags
+	root  *waitingRoot // nil: none waits
 }
 
 type globalFlags struct {
@@ -74,7 +75,7 @@ func oneOf(s string, of ...string) bool {
 // noTwin are the flags that weaken or consent, or take more than was named:
 // they are typed, never read from the environment.
 var noTwin = map[string]bool{
-	"accept-new": true, "insecure": true, "restart": true, "half": true, "root-waits": true, "speaks": true, "client-key": true, "client-cert": true, "insecure-skip-verify": true, "plain-http": true,
+	"accept-new": true, "insecure": true, "restart": true, "half": true, "root-waits": true, "how": true, "speaks": true, "client-key": true, "client-cert": true, "insecure-skip-verify": true, "plain-http": true,
 	"allow-insecure-credentials": true, "yes": true, "force": true, "root": true, "ca-file": true,
 	"realm": true, "fingerprint": true, "all": true, "keep-recorded": true, "password": true, "help": true, "version": true,
 }

@@ -58,25 +58,37 @@ func (a *app) askWhatItSpeaks(ctx context.Context, r *trusting) (public bool, er
 	return found.Verdict == probe.Public && a.ownRoots(found) == nil, nil
 }
 
+// clientFiles are the bytes of a client certificate and its key.
+type clientFiles struct{ Cert, Key []byte }
+
+func (a *app) clientFiles(o trustOptions) (f clientFiles, err error) {
+	if o.pair != nil {
+		return *o.pair, nil
+	}
+	if f.Cert, err = a.readSmall("--client-cert", o.clientCert); err != nil {
+		return f, err
+	}
+	f.Key, err = a.readSmall("--client-key", o.clientKey)
+	return f, err
+}
+
 // clientPair reads the client certificate and its key.
 func (a *app) clientPair(o trustOptions) (*pki.Pair, error) {
 	if o.clientCert == "" {
 		return nil, nil
 	}
-	cert, err := a.readSmall("--client-cert", o.clientCert)
+	files, err := a.clientFiles(o)
 	if err != nil {
 		return nil, err
 	}
-	key, err := a.readSmall("--client-key", o.clientKey)
-	if err != nil {
-		return nil, err
+	if o.pair == nil { // else it is another process's to read
+		if info, err := os.Stat(o.clientKey); err == nil && info.Mode().Perm()&0o077 != 0 {
+			a.warn("%s can be read by others: chmod 600 %s", o.clientKey, o.clientKey)
+		}
 	}
-	if info, err := os.Stat(o.clientKey); err == nil && info.Mode().Perm()&0o077 != 0 {
-		a.warn("%s can be read by others: chmod 600 %s", o.clientKey, o.clientKey)
-	}
-	pair, err := pki.ParsePair(cert, key, a.env.Now())
+	pair, err := pki.ParsePair(files.Cert, files.Key, a.env.Now())
 	if err != nil {
-		return nil, &usageError{text: "the client certificate: " + err.Error()}
+		return nil, &usageError{text: err.Error()}
 	}
 	return pair, nil
 }
@@ -90,6 +102,8 @@ func (a *app) consent(ctx context.Context, r trusting, changed bool) (how string
 		return howInsecure, a.consentToLoss(ctx, r)
 	case r.o.keep && changed:
 		return "", notAgreed(r, changed)
+	case anchor.Matched != pki.MatchedNone && r.o.how != "":
+		return r.o.how, nil // the fingerprint is that of what was agreed to
 	case anchor.Matched != pki.MatchedNone:
 		return howFingerprint, nil
 	case r.o.acceptNew && !changed:

@@ -4,6 +4,7 @@ package cmd_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,4 +140,30 @@ func TestRealSudoRootReadsNoHomeAndAsksNoNetwork(t *testing.T) {
 	if _, err := os.Stat(w.Etc("/etc/docker/certs.d/" + registryHost + "/ca.crt")); err != nil {
 		t.Errorf("the machine's half: %v", err)
 	}
+}
+
+// How it was agreed to is told alike by who calls sudo and by root; a client
+// certificate goes over as bytes.
+func TestRealSudoRootIsToldHow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice := w.addUser(t)
+	sudo := []string{"env", "SUDO_UID=" + alice.uid, "SUDO_USER=alice", w.vicr}
+	leaf := w.ca.NewLeaf(t, testkit.Template(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }))
+	cert, key := filepath.Join(alice.home, "a.crt"), filepath.Join(alice.home, "a.key")
+	for path, data := range map[string][]byte{cert: leaf.PEM(), key: leaf.KeyPEM(t)} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.must(t, "chown", "alice", path)
+	}
+	w.must(t, append(sudo, "trust", registryHost, "--for", "vicr,docker", "--accept-new", "--client-cert", cert, "--client-key", key)...)
+	if r := w.must(t, append(sudo, "status", registryHost)...); !strings.Contains(r.Stdout, " accept-new ") || strings.Contains(r.Stdout, " fingerprint ") {
+		t.Errorf("root's record: %s", r.Stdout)
+	}
+	installed, err := os.ReadFile(w.Etc("/etc/docker/certs.d/" + registryHost + "/client.key"))
+	if err != nil || !bytes.Equal(installed, leaf.KeyPEM(t)) {
+		t.Errorf("the client's key: %v", err)
+	}
+	w.must(t, append(sudo, "untrust", registryHost)...)
 }

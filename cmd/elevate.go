@@ -56,10 +56,10 @@ func rootLine(goos, exe string, r trusting) string {
 	case file != "":
 		return withRights(goos, append([]string{exe}, offlineArgs(r, "-")...)) + " < " + shell.Word(goos, file)
 	}
-	return withRights(goos, []string{
+	return withRights(goos, append([]string{
 		exe, "trust", r.target.String(), "--for", strings.Join(toolNames(install.Tools(r.planned, install.Machine)), ","),
 		"--fingerprint", pki.SHA256(r.request.Anchor.Cert).String(),
-	})
+	}, alsoAsked(r)...))
 }
 
 // knownCA is a file that holds the CA, "" if none is known.

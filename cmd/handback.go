@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vicr-cli/vicr/internal/install"
 	"github.com/vicr-cli/vicr/internal/pki"
@@ -17,24 +18,25 @@ import (
 
 // Under sudo trust runs as the user who called it, who finds out, asks and
 // makes the user's half. The machine's half is handed back to root, which
-// waits: it parses no network's answer and reads nothing in the user's home.
+// waits: it opens no connection to the registry and nothing in the user's home.
 
 const (
 	wishFD  = 3 // of the user's process: what it hands back
 	doneFD  = 4 // of the user's process: what came of it
-	maxWish = 1 << 20
+	maxWish = 4 << 20
 )
 
 // A wish is what root is asked to make. What root was told on its own command
 // line it does not take from here.
 type wish struct {
-	Host        string
-	Tools       string // as in --for
-	CA          []byte // PEM
-	Fingerprint string
-	Speaks      string
-	Keep        bool
-	Cert, Key   string // of a client: absolute paths
+	Host   string
+	Tools  string // as in --for
+	CA     []byte // PEM
+	Chain  []byte // PEM, as served: a fingerprint may name its leaf
+	How    string // the user agreed to the CA
+	Keep   bool
+	Speaks string
+	Client *clientFiles
 }
 
 // trustThroughUser runs trust as the user who called sudo, and makes what is
@@ -54,13 +56,15 @@ func (a *app) trustThroughUser(ctx context.Context, o trustOptions) error {
 		a.serve(ctx, o, wishR, doneW)
 	}()
 	err = a.again(ctx, a.env.Stdin, []string{"--root-waits=true"}, wishW, doneR)
-	_, _ = wishW.Close(), doneR.Close() // the user's process has its own
+	_, _ = wishW.Close(), doneR.Close() // the user's process had its own
+	// Whoever else holds the other end is not waited for.
+	_ = wishR.SetReadDeadline(time.Now())
 	<-served
 	_, _ = wishR.Close(), doneW.Close()
 	return err
 }
 
-// serve makes one wish after the other, and answers each with an exit code.
+// serve makes one wish for each target, and answers each with an exit code.
 func (a *app) serve(ctx context.Context, o trustOptions, wishes io.Reader, done io.Writer) {
 	d := json.NewDecoder(&io.LimitedReader{R: wishes, N: maxWish})
 	for {
@@ -68,7 +72,13 @@ func (a *app) serve(ctx context.Context, o trustOptions, wishes io.Reader, done 
 		if err := d.Decode(&w); err != nil {
 			return // the end, or no process of ours: it gets no answer
 		}
-		err := a.fulfil(ctx, o, w)
+		i := slices.IndexFunc(o.targets, func(t target) bool { return t.String() == w.Host })
+		err := usagef("the user's part asked for another registry than you, or twice for one")
+		if i >= 0 {
+			t := o.targets[i]
+			o.targets = slices.Delete(slices.Clone(o.targets), i, i+1)
+			err = aboutHost(t.host, a.fulfil(ctx, o, t, w))
+		}
 		if err != nil {
 			a.fail(err)
 		}
@@ -80,35 +90,57 @@ func (a *app) serve(ctx context.Context, o trustOptions, wishes io.Reader, done 
 
 // fulfil makes the machine's half of what was handed back, as a vicr does that
 // was started for it.
-func (a *app) fulfil(ctx context.Context, o trustOptions, w wish) error {
-	i := slices.IndexFunc(o.targets, func(t target) bool { return t.String() == w.Host })
-	if i < 0 {
-		return usagef("the user's part asked for another registry than you")
-	}
-	var err error
+func (a *app) fulfil(ctx context.Context, o trustOptions, t target, w wish) error {
 	half := trustOptions{
-		caFile: "-", offline: true, half: string(install.Machine), tools: w.Tools, yes: true,
-		insecure: o.insecure, restart: o.restart, keep: w.Keep, speaks: w.Speaks, clientCert: w.Cert, clientKey: w.Key,
+		targets: []target{t}, offline: true, half: string(install.Machine), tools: w.Tools, yes: true,
+		insecure: o.insecure, restart: o.restart, speaks: w.Speaks, keep: w.Keep,
 	}
-	if o.insecure {
-		half.caFile = ""
-	} else if half.fingerprint, err = pki.ParseFingerprint(w.Fingerprint); err != nil {
+	if err := o.covers(w); err != nil {
 		return err
 	}
-	if err := o.covers(half); err != nil {
+	if w.Client != nil {
+		half.pair, half.clientCert, half.clientKey = w.Client, o.clientCert, o.clientKey
+	}
+	if err := a.agreed(o, w, &half); err != nil {
 		return err
 	}
 	root := *a
 	root.env.Stdin, root.env.Stdout, root.env.Terminal = bytes.NewReader(w.CA), a.env.Stderr, false
-	half.targets = o.targets[i : i+1]
 	if err := half.check(); err != nil {
 		return err
 	}
-	return aboutHost(half.targets[0].host, trustOne(ctx, &root, half.targets[0], half))
+	return trustOne(ctx, &root, t, half)
+}
+
+// agreed holds the CA against what root was told: a fingerprint decides. Without
+// one the user agreed, if the user could be asked or root was told --accept-new.
+func (a *app) agreed(o trustOptions, w wish, half *trustOptions) (err error) {
+	switch {
+	case o.insecure && (o.yes || a.interactive()):
+		return nil
+	case !o.fingerprint.IsZero():
+		half.caFile, half.fingerprint = "-", o.fingerprint
+		if len(w.Chain) > 0 {
+			half.chain, err = pki.ParseBundle(w.Chain)
+		}
+		return err
+	case !o.insecure && a.interactive() && w.How == howAsked:
+		half.how = howAsked
+	case !o.insecure && o.acceptNew:
+		half.how, half.keep = howAcceptNew, true
+	default:
+		return usagef("the user's part says that somebody agreed, and nobody was asked")
+	}
+	certs, err := pki.ParseBundle(w.CA)
+	if err != nil {
+		return err
+	}
+	half.caFile, half.fingerprint = "-", pki.SHA256(certs[0])
+	return nil
 }
 
 // covers says whether root's command line names what is asked of it.
-func (o trustOptions) covers(half trustOptions) error {
+func (o trustOptions) covers(w wish) error {
 	if o.dryRun {
 		return usagef("the user's part asked for changes in a dry run")
 	}
@@ -116,7 +148,7 @@ func (o trustOptions) covers(half trustOptions) error {
 	if err != nil {
 		return err
 	}
-	asked, err := trust.ParseTools(half.tools)
+	asked, err := trust.ParseTools(w.Tools)
 	if err != nil || asked == nil {
 		return usagef("the user's part named no tools")
 	}
@@ -125,39 +157,59 @@ func (o trustOptions) covers(half trustOptions) error {
 			return usagef("the user's part asked for other tools than you")
 		}
 	}
-	if o.clientCert == "" && half.clientCert != "" {
-		return usagef("the user's part asked for a client certificate, and you did not")
+	if (o.clientCert == "") != (w.Client == nil) {
+		return usagef("the user's part and you do not agree on a client certificate")
 	}
 	return nil
 }
 
 // handBack hands the machine's half to the root that waits, and waits for it.
 func (a *app) handBack(r trusting) error {
-	out, in := os.NewFile(wishFD, "wish"), os.NewFile(doneFD, "done")
-	if out == nil || in == nil {
-		return usagef("--root-waits is vicr's own")
-	}
 	w := wish{
 		Host: r.target.String(), Tools: strings.Join(toolNames(install.Tools(r.planned, install.Machine)), ","),
-		Speaks: r.o.speaks, Keep: r.keepsRecorded(),
+		Speaks: r.o.speaks, How: r.subject.How, Keep: r.keepsRecorded(),
 	}
 	if !r.o.insecure {
-		w.CA, w.Fingerprint = pki.EncodePEM(r.request.Anchor.Cert), pki.SHA256(r.request.Anchor.Cert).String()
+		w.CA = pki.EncodePEM(r.request.Anchor.Cert)
+		for _, c := range r.request.Anchor.Chain {
+			w.Chain = append(w.Chain, pki.EncodePEM(c)...)
+		}
 	}
 	if r.o.clientCert != "" {
-		w.Cert, w.Key = absolute(r.o.clientCert), absolute(r.o.clientKey)
+		files, err := a.clientFiles(r.o)
+		if err != nil {
+			return err
+		}
+		w.Client = &files
 	}
-	if err := json.NewEncoder(out).Encode(w); err != nil {
-		return usagef("--root-waits is vicr's own")
+	if err := json.NewEncoder(a.root.out).Encode(w); err != nil {
+		return &delegatedError{codeFailed} // whoever ended root knows
 	}
 	var code int
-	if err := json.NewDecoder(io.LimitReader(in, 16)).Decode(&code); err != nil {
+	if err := json.NewDecoder(io.LimitReader(a.root.in, 16)).Decode(&code); err != nil {
 		return &delegatedError{codeFailed}
 	}
 	if code != codeDone {
 		return &delegatedError{code}
 	}
 	return nil
+}
+
+// waitingRoot is the other end of what is handed back.
+type waitingRoot struct{ out, in *os.File }
+
+// toRoot takes the files that root started this process with, and hands them to
+// no other.
+func toRoot() (*waitingRoot, error) {
+	r := &waitingRoot{os.NewFile(wishFD, "wish"), os.NewFile(doneFD, "done")}
+	for _, f := range []*os.File{r.out, r.in} {
+		info, err := f.Stat()
+		if err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+			return nil, usagef("--root-waits is vicr's own")
+		}
+	}
+	keepFromChildren(wishFD, doneFD)
+	return r, nil
 }
 
 // keepsRecorded says that nobody agreed to replace a CA, as none was seen.

@@ -2,8 +2,9 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/x509"
 	"encoding/json"
-	"io"
 	"runtime"
 	"strconv"
 	"strings"
@@ -19,37 +20,85 @@ import (
 // on its own command line, and nothing else.
 func TestRootMakesOnlyWhatItWasTold(t *testing.T) {
 	t.Parallel()
+	ca, evil := testkit.NewCA(t), testkit.NewCA(t)
+	leaf := ca.NewLeaf(t, testkit.SANs("registry.example.com"))
+	host, err := ref.ParseHost("registry.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := &clientFiles{Cert: leaf.PEM(), Key: leaf.KeyPEM(t)}
+	flag := func(c *x509.Certificate) pki.Fingerprint { return pki.SHA256(c) }
+	for name, tt := range map[string]struct {
+		told   trustOptions
+		asked  wish
+		at     bool   // a terminal
+		refuse string // "" if root makes it, as far as its rights go
+	}{
+		"what it was told":              {told: trustOptions{tools: "docker", fingerprint: flag(ca.Certificate)}},
+		"the leaf's fingerprint":        {told: trustOptions{fingerprint: flag(leaf.Certificate)}, asked: wish{Chain: leaf.PEM()}},
+		"a yes at the terminal":         {told: trustOptions{}, asked: wish{How: howAsked}, at: true},
+		"whatever comes":                {told: trustOptions{acceptNew: true}, asked: wish{How: howAcceptNew}},
+		"another registry":              {told: trustOptions{fingerprint: flag(ca.Certificate)}, asked: wish{Host: "other.example.com"}, refuse: "another registry"},
+		"another tool":                  {told: trustOptions{tools: "podman", fingerprint: flag(ca.Certificate)}, refuse: "other tools"},
+		"no tool":                       {told: trustOptions{fingerprint: flag(ca.Certificate)}, asked: wish{Tools: " "}, refuse: "no tools"},
+		"an unknown tool":               {told: trustOptions{fingerprint: flag(ca.Certificate)}, asked: wish{Tools: "docker,rm"}, refuse: "no tools"},
+		"the system, unasked for":       {told: trustOptions{fingerprint: flag(ca.Certificate)}, asked: wish{Tools: "system"}, refuse: "other tools"},
+		"another CA":                    {told: trustOptions{fingerprint: flag(ca.Certificate)}, asked: wish{CA: evil.PEM()}, refuse: "fingerprint"},
+		"another CA, under that leaf":   {told: trustOptions{fingerprint: flag(leaf.Certificate)}, asked: wish{CA: evil.PEM(), Chain: leaf.PEM()}, refuse: "certificate"},
+		"no certificate":                {told: trustOptions{acceptNew: true}, asked: wish{CA: []byte("x")}, refuse: "certificate"},
+		"a dry run":                     {told: trustOptions{fingerprint: flag(ca.Certificate), dryRun: true}, refuse: "dry run"},
+		"a client certificate":          {told: trustOptions{fingerprint: flag(ca.Certificate)}, asked: wish{Client: pair}, refuse: "client certificate"},
+		"none, though it was told":      {told: trustOptions{fingerprint: flag(ca.Certificate), clientCert: "c", clientKey: "k"}, refuse: "client certificate"},
+		"a yes where nobody was asked":  {told: trustOptions{}, asked: wish{How: howAsked}, refuse: "nobody was asked"},
+		"a yes that was not the user's": {told: trustOptions{}, asked: wish{How: howFingerprint}, at: true, refuse: "nobody was asked"},
+		"insecure without a yes":        {told: trustOptions{insecure: true}, refuse: "nobody was asked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o, w := tt.told, tt.asked
+			o.targets = []target{{host: host}}
+			w.Host, w.Tools = cmp.Or(w.Host, host.String()), cmp.Or(w.Tools, "docker")
+			if w.CA == nil {
+				w.CA = ca.PEM()
+			}
+			var errs, done bytes.Buffer
+			a := &app{env: Env{Stderr: &errs, Getenv: func(string) string { return "" }, Now: time.Now, Euid: 1000, Terminal: tt.at}}
+			in, err := json.Marshal(w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.serve(t.Context(), o, bytes.NewReader(in), &done)
+			if tt.refuse == "" { // this process is not root, so that it gets no further than being asked for it
+				if !strings.Contains(errs.String(), "the part that needs root was not done") {
+					t.Errorf("%s", errs.String())
+				}
+				return
+			}
+			if !strings.Contains(errs.String(), tt.refuse) || strings.Contains(errs.String(), "needs root") {
+				t.Errorf("want a refusal with %q: %s", tt.refuse, errs.String())
+			}
+		})
+	}
+}
+
+// Whatever root was started to do, it does once.
+func TestRootMakesEachTargetOnce(t *testing.T) {
+	t.Parallel()
 	ca := testkit.NewCA(t)
 	host, err := ref.ParseHost("registry.example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := trustOptions{targets: []target{{host: host}}, tools: "docker"}
-	good := wish{Host: host.String(), Tools: "docker", CA: ca.PEM(), Fingerprint: pki.SHA256(ca.Certificate).String()}
-	for name, spoil := range map[string]func(*trustOptions, *wish){
-		"another registry":        func(_ *trustOptions, w *wish) { w.Host = "other.example.com" },
-		"another tool":            func(_ *trustOptions, w *wish) { w.Tools = "docker,podman" },
-		"no tool":                 func(_ *trustOptions, w *wish) { w.Tools = "" },
-		"an unknown tool":         func(_ *trustOptions, w *wish) { w.Tools = "docker,rm" },
-		"the system, unasked for": func(o *trustOptions, w *wish) { o.tools, w.Tools = "", "system" },
-		"no fingerprint":          func(_ *trustOptions, w *wish) { w.Fingerprint = "" },
-		"another fingerprint":     func(_ *trustOptions, w *wish) { w.Fingerprint = pki.SHA256(testkit.NewCA(t).Certificate).String() },
-		"no certificate":          func(_ *trustOptions, w *wish) { w.CA = []byte("x") },
-		"a dry run":               func(o *trustOptions, _ *wish) { o.dryRun = true },
-		"a client certificate":    func(_ *trustOptions, w *wish) { w.Cert, w.Key = "/etc/hostname", "/etc/shadow" },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o, w := told, good
-			spoil(&o, &w)
-			a := &app{env: Env{Stderr: io.Discard, Getenv: func(string) string { return "" }, Now: time.Now, Euid: 1000}}
-			if code := exitCode(a.fulfil(t.Context(), o, w)); code != codeUsage && code != codeUntrusted {
-				t.Errorf("exit code %d, want a refusal", code)
-			}
-		})
+	in, err := json.Marshal(wish{Host: host.String(), Tools: "docker", CA: ca.PEM()})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := told.covers(trustOptions{tools: good.Tools}); err != nil {
-		t.Errorf("what root was told: %v", err)
+	var errs, done bytes.Buffer
+	a := &app{env: Env{Stderr: &errs, Getenv: func(string) string { return "" }, Now: time.Now, Euid: 1000}}
+	o := trustOptions{targets: []target{{host: host}}, fingerprint: pki.SHA256(ca.Certificate)}
+	a.serve(t.Context(), o, bytes.NewReader(append(in, in...)), &done)
+	if got := done.String(); !strings.HasSuffix(got, "\n2\n") || !strings.Contains(errs.String(), "twice for one") {
+		t.Errorf("%q: %s", got, errs.String())
 	}
 }
 

@@ -69,7 +69,7 @@ first thing that fails; once that is mended, run it again.`,
 	for _, part := range []*cobra.Command{o.trust, o.login} {
 		part.Flags().VisitAll(func(f *pflag.Flag) {
 			// In a tree, or without a connection, there is nobody to log in to.
-			if !oneOf(f.Name, "root", "offline", "keep-recorded", "half", "speaks", "root-waits") && o.flags.Lookup(f.Name) == nil {
+			if !oneOf(f.Name, "root", "offline", "keep-recorded", "half", "speaks", "how", "root-waits") && o.flags.Lookup(f.Name) == nil {
 				o.flags.AddFlag(f)
 			}
 		})

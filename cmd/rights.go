@@ -134,14 +134,23 @@ func offlineArgs(r trusting, ca string) []string {
 	if r.o.speaks != "" {
 		args = append(args, "--speaks", r.o.speaks)
 	}
+	args = append(args, alsoAsked(r)...)
+	if r.keepsRecorded() {
+		args = append(args, "--keep-recorded")
+	}
+	if oneOf(r.subject.How, howAcceptNew, howAsked) {
+		args = append(args, "--how", r.subject.How)
+	}
+	return args
+}
+
+// alsoAsked is what else was asked for and is the machine's half too.
+func alsoAsked(r trusting) (args []string) {
 	if r.o.clientCert != "" {
 		args = append(args, "--client-cert", absolute(r.o.clientCert), "--client-key", absolute(r.o.clientKey))
 	}
 	if r.o.restart {
 		args = append(args, "--restart")
-	}
-	if r.keepsRecorded() {
-		args = append(args, "--keep-recorded")
 	}
 	return args
 }

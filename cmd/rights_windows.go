@@ -10,3 +10,6 @@ func euid() int {
 	}
 	return -1
 }
+
+// keepFromChildren has nothing to do: handles are handed on by name alone.
+func keepFromChildren(...int) {}

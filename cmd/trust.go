@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"net/netip"
 	"strings"
@@ -31,10 +32,13 @@ type trustOptions struct {
 	yes         bool
 
 	// What a vicr with other rights is told by the one that starts it.
-	keep      bool   // never replace a CA, whatever was agreed to
-	half      string // make this half alone: the machine's
-	speaks    string // what the registry was seen to speak, for --insecure
-	rootWaits bool   // root makes the machine's half, see handBack
+	chain     []*x509.Certificate // as it was served, where the fingerprint may name its leaf
+	pair      *clientFiles        // what clientCert and clientKey hold
+	how       string              // the user agreed to the CA
+	keep      bool                // never replace a CA, whatever was agreed to
+	half      string              // make this half alone: the machine's
+	speaks    string              // what the registry was seen to speak, for --insecure
+	rootWaits bool                // root makes the machine's half, see handBack
 }
 
 // A target is what is to be trusted: one registry, or with --insecure all in a
@@ -137,8 +141,9 @@ func (o *trustOptions) register(c *cobra.Command) {
 	f.BoolVar(&o.keep, "keep-recorded", false, "")
 	f.StringVar(&o.half, "half", "", "")
 	f.StringVar(&o.speaks, "speaks", "", "")
+	f.StringVar(&o.how, "how", "", "")
 	f.BoolVar(&o.rootWaits, "root-waits", false, "")
-	for _, name := range []string{"keep-recorded", "half", "speaks", "root-waits"} {
+	for _, name := range []string{"keep-recorded", "half", "speaks", "how", "root-waits"} {
 		f.Lookup(name).Hidden = true
 	}
 }
@@ -158,8 +163,8 @@ func (o trustOptions) check() error {
 		return usagef("--client-cert and --client-key go together: half a pair breaks every pull from the registry")
 	case len(o.targets) > 1 && (o.caFile == "-" || !o.fingerprint.IsZero() || o.clientCert != ""):
 		return usagef("a fingerprint, a client certificate and a CA on standard input are for one registry at a time")
-	case !oneOf(o.half, "", string(install.Machine)) || !oneOf(o.speaks, "", "http", "https"):
-		return usagef("--half and --speaks are vicr's own")
+	case !oneOf(o.half, "", string(install.Machine)) || !oneOf(o.speaks, "", "http", "https") || !oneOf(o.how, "", howAcceptNew, howAsked):
+		return usagef("--half, --speaks and --how are vicr's own")
 	}
 	return nil
 }
@@ -170,6 +175,13 @@ func runTrust(ctx context.Context, a *app, o trustOptions) error {
 	}
 	if err := o.check(); err != nil {
 		return err
+	}
+	if o.rootWaits {
+		root, err := toRoot()
+		if err != nil {
+			return err
+		}
+		a.root = root
 	}
 	if a.underSudo() && o.root == "" && o.half == "" {
 		return a.trustThroughUser(ctx, o)

@@ -60,7 +60,8 @@ type Anchor struct {
 	// that trust it for one host may have it, the system store may not.
 	Leaf     bool
 	Matched  Matched
-	Warnings []string // for the user; free of foreign text
+	Chain    []*x509.Certificate // that it was held against; nil when the host was not asked
+	Warnings []string            // for the user; free of foreign text
 }
 
 // ErrUnnamed says that several certificates were given, none was served to
@@ -304,7 +305,7 @@ func (r Request) judgeUnseen(c *x509.Certificate) *CertError {
 }
 
 func (r Request) anchor(c Candidate, m Matched) Anchor {
-	a := Anchor{Cert: c.Cert, From: c.From, Matched: m, Leaf: r.isServed(c.Cert)}
+	a := Anchor{Cert: c.Cert, From: c.From, Matched: m, Leaf: r.isServed(c.Cert), Chain: r.Chain}
 	if len(r.Chain) == 0 {
 		// A CA that is valid for the host's own name is, most likely, what it serves.
 		a.Leaf = SelfSigned(c.Cert) && (!isCA(c.Cert) || c.Cert.VerifyHostname(r.Name) == nil)
