@@ -118,6 +118,21 @@ func (a *app) consent(ctx context.Context, r trusting, changed bool) (how string
 	return howAsked, a.yes(ctx, question)
 }
 
+// unasked is how a CA is trusted by the flags alone; "" where they say nothing.
+func (r trusting) unasked() string {
+	switch {
+	case r.o.insecure:
+		return howInsecure
+	case r.o.how != "":
+		return r.o.how
+	case r.request.Anchor.Matched != pki.MatchedNone:
+		return howFingerprint
+	case r.o.acceptNew:
+		return howAcceptNew
+	}
+	return ""
+}
+
 // consentToLoss: the flag says that it is wanted, a yes that the plan is.
 func (a *app) consentToLoss(ctx context.Context, r trusting) error {
 	if r.o.yes {

@@ -264,6 +264,7 @@ func (a *app) agree(ctx context.Context, r *trusting, conflict bool) error {
 		r.subject.Fingerprint, r.subject.NotAfter = pki.SHA256(cert).String(), cert.NotAfter
 	}
 	if r.todo.Nothing() {
+		r.subject.How = r.unasked()
 		return nil
 	}
 	var err error

@@ -22,11 +22,15 @@ func (j *Journal) Apply(ctx context.Context, subject Subject, plan Plan, prove f
 	if prove == nil {
 		prove = func(context.Context) error { return nil }
 	}
-	tidy, err := j.inOrder()
+	c, err := j.load()
 	if err != nil {
 		return err
 	}
-	pending, err := plan.Pending(j.tree)
+	tidy, err := j.tidy(&c)
+	if err != nil {
+		return err
+	}
+	pending, err := j.pending(&c, subject.Host, plan)
 	if err != nil {
 		return err
 	}
@@ -49,15 +53,11 @@ func (j *Journal) apply(ctx context.Context, subject Subject, plan Plan, prove f
 	if _, err := s.recover(ctx); err != nil {
 		return false, err
 	}
-	pending, err := plan.Pending(s.tree)
+	pending, err := s.pending(&s.state, subject.Host, plan)
 	if err != nil || len(pending) == 0 {
 		return false, err
 	}
-	also, err := s.also(subject.Host, plan)
-	if err != nil {
-		return false, err
-	}
-	works, effects, err := s.prepare(subject.Host, append(pending, also...))
+	works, effects, err := s.prepare(subject.Host, pending)
 	if err != nil {
 		return false, err
 	}
@@ -97,6 +97,9 @@ func (s *session) record(subject Subject, works []work, effects []Step) error {
 			return err
 		}
 		w.record.Trust = subject.Trust
+		if subject.How == "" { // nobody was asked, as nothing changes
+			w.record.Trust = s.state.trustOf(w.record, subject.Trust)
+		}
 		tx.Records = append(tx.Records, w.record)
 	}
 	s.state.Open = tx

@@ -6,27 +6,63 @@ import (
 	"github.com/vicr-cli/vicr/internal/edit"
 )
 
-// also are the steps of a plan that are so already, because of another host:
-// they are recorded for this one as well, and whoever leaves last takes them back.
-func (s *session) also(host string, plan Plan) (also Plan, err error) {
+// pending are the steps of a plan that are not yet so, and those that are so
+// because of another host alone: they are recorded for this one as well, and
+// whoever leaves last takes them back.
+func (j *Journal) pending(c *content, host string, plan Plan) (Plan, error) {
+	pending, err := plan.Pending(j.tree)
+	if err != nil {
+		return nil, err
+	}
+	var also Plan
+	tools := map[string]bool{}
 	for _, step := range plan {
-		if step.Op != OpWrite && step.Op != OpEdit {
-			continue
-		}
-		now, data, err := look(s.tree, step.Path)
+		shared, err := j.shares(c, host, step)
 		if err != nil {
 			return nil, err
 		}
-		held, err := step.holds(now, data)
-		if err != nil {
-			return nil, err
+		if shared {
+			also, tools[step.Tool] = append(also, step), true
 		}
-		others, own := s.state.made(host, step, now)
-		if held && others && !own {
+	}
+	runs := func(step Step) bool {
+		return slices.ContainsFunc(pending, func(p Step) bool { return p.effect() && sameEffect(p, step) })
+	}
+	for _, step := range plan {
+		if step.effect() && tools[step.Tool] && !runs(step) {
 			also = append(also, step)
 		}
 	}
-	return also, nil
+	return append(pending, also...), nil
+}
+
+// shares says whether a step is so already, and another host's doing alone.
+func (j *Journal) shares(c *content, host string, step Step) (bool, error) {
+	if step.Op != OpWrite && step.Op != OpEdit {
+		return false, nil
+	}
+	now, data, err := look(j.tree, step.Path)
+	if err != nil {
+		return false, err
+	}
+	held, err := step.holds(now, data)
+	if err != nil {
+		return false, err
+	}
+	others, own := c.made(host, step, now)
+	return held && others && !own, nil
+}
+
+// trustOf is what another host's record of the same file was made for.
+func (c *content) trustOf(r Record, fallback Trust) Trust {
+	for _, e := range c.Entries {
+		for _, known := range e.Records {
+			if known.Path == r.Path && known.Trust.Fingerprint == fallback.Fingerprint && known.Trust.How != "" {
+				return known.Trust
+			}
+		}
+	}
+	return fallback
 }
 
 // made says whether an entry of another host made the file as the step wants

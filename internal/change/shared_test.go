@@ -345,3 +345,30 @@ func TestManyChangesLeaveNothing(t *testing.T) {
 	}
 	wantPicture(t, "after all", look(t, root), before)
 }
+
+// The second registry finds all in place, because of the first: it has its part
+// in it all the same, whoever leaves first.
+func TestWhatIsInPlaceForAnotherIsRecordedToo(t *testing.T) {
+	t.Parallel()
+	for _, order := range [][]string{{hostA, hostB}, {hostB, hostA}} {
+		root := world(t)
+		before := look(t, root)
+		_, j := open(t, root)
+		plan := change.Plan{writeStep("/etc/notary/ca.crt", "ca", 0o644)}
+		apply(t, j, hostA, plan)
+		made := look(t, root).machine()
+		silent := subject(hostB)
+		silent.How = "" // nobody was asked
+		if err := j.Apply(t.Context(), silent, plan, nil); err != nil {
+			t.Fatal(err)
+		}
+		recorded := entries(t, j)
+		if len(recorded) != 2 || recorded[1].Subject.Host != hostB || recorded[1].Records[0].Trust.How != "fingerprint" {
+			t.Fatalf("recorded: %+v", recorded)
+		}
+		undo(t, j, order[0], false)
+		wantPicture(t, "the first left", look(t, root).machine(), made)
+		undo(t, j, order[1], false)
+		wantPicture(t, "both left", look(t, root), before)
+	}
+}

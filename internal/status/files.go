@@ -42,8 +42,8 @@ func (c *checker) file(r *registry, rec change.Record) (FileState, *Finding) {
 // bytes compares what a file holds.
 func (c *checker) bytes(rec change.Record) (FileState, Kind, string) {
 	changed := func(text string) (FileState, Kind, string) { return FileChanged, KindChanged, text }
-	// A file that others wrote too may be a link, which an edit follows.
-	if to, err := c.m.ReadLink(rec.Path); err == nil && len(rec.Edits) == 0 {
+	// One that was there before may have been a link, which is written through.
+	if to, err := c.m.ReadLink(rec.Path); err == nil && len(rec.Edits) == 0 && rec.Before == nil {
 		return changed("it is a symbolic link now, to " + strconv.Quote(to))
 	}
 	data, err := c.m.ReadFile(rec.Path, maxFile)

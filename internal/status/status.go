@@ -181,14 +181,18 @@ func (c *checker) trust(t change.Trust) Trust {
 // trusts says which CA a tool has, and finds two tools of a registry with
 // different ones.
 func (c *checker) trusts(r *registry) {
+	verified := func(t Tool) bool { return t.Fingerprint != "" }
+	if i := slices.IndexFunc(r.Tools, verified); i >= 0 && r.Fingerprint == "" { // the others were told to stop
+		r.Trust = r.Tools[i].Trust
+	}
 	for i := range r.Tools {
 		t := &r.Tools[i]
-		if t.Fingerprint == "" || t.Fingerprint == r.Fingerprint {
+		if !verified(*t) || t.Fingerprint == r.Fingerprint {
 			continue
 		}
 		r.add("", Finding{
 			Kind: KindDiffers, Text: t.Tool + " has another CA than the one that was agreed to last, " + t.Fingerprint,
-			Remedy: c.again(r, ""),
+			Remedy: c.again(r, "") + " --for " + t.Tool,
 		})
 	}
 }
@@ -216,6 +220,10 @@ func (c *checker) unrecorded(host string) {
 			f.Remedy = "in a terminal started as administrator: vicr status " + c.quote(host)
 		}
 		r.add("", f)
+		return
+	}
+	if found, err := trust.RecordedAnchor(c.m, r.host); err == nil && !found.IsZero() {
+		r.add("", Finding{Kind: KindNote, Path: found.Path, Text: "a CA for " + string(found.Tool) + " that vicr did not put there"})
 		return
 	}
 	r.add("", Finding{Kind: KindUnrecorded, Text: "not recorded here: vicr set nothing up for it", Remedy: c.again(r, "")})

@@ -239,7 +239,7 @@ func TestEachToolHasItsOwnCA(t *testing.T) {
 	if len(kinds) != 2 || kinds[0] != status.KindDiffers || kinds[1] != status.KindRenew || r.OK {
 		t.Errorf("findings: %+v", g.Findings)
 	}
-	if f := g.Findings[0]; !strings.HasPrefix(f.Text, "podman has another CA") || f.Remedy != "vicr trust "+host+" --fingerprint "+w.fingerprint() {
+	if f := g.Findings[0]; !strings.HasPrefix(f.Text, "podman has another CA") || f.Remedy != "vicr trust "+host+" --fingerprint "+w.fingerprint()+" --for podman" {
 		t.Errorf("%+v", f)
 	}
 	// What was taken away is put back the way that the tool had it.
@@ -253,6 +253,47 @@ func TestEachToolHasItsOwnCA(t *testing.T) {
 		if remedy := want[f.Path]; f.Path != "" && f.Remedy != remedy {
 			t.Errorf("%s: %q, want %q", f.Path, f.Remedy, remedy)
 		}
+	}
+}
+
+// An ordinary CA first, and then some tools are told to stop verifying: the
+// others keep theirs, and all is as it was asked for.
+func TestToolsThatGoOnVerifyingAreWell(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e := w.trusts(host, change.Record{Tool: "vicr", Path: ownFile}, change.Record{Tool: "podman", Path: podmanCA})
+	e.Records[0].Trust, e.Records[1].Trust = e.Subject.Trust, change.Trust{How: "insecure"}
+	e.Subject.Trust = change.Trust{How: "insecure"}
+	r := w.look()
+	if g := r.Registries[0]; !r.OK || len(g.Findings) > 0 || g.Fingerprint != w.fingerprint() || g.Tools[1].How != "insecure" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestALinkThatWasThereIsWrittenThrough(t *testing.T) {
+	t.Parallel()
+	for _, before := range []*change.Version{nil, after("old", 0o644)} {
+		w := newWorld(t)
+		w.trusts(host, change.Record{Tool: "docker", Path: dockerCA, Before: before})
+		w.write("/etc/pki/corp.pem", string(w.ca.PEM()), 0o644)
+		w.files[machine.Name(dockerCA)] = &fstest.MapFile{Mode: fs.ModeSymlink, Data: []byte("../../../pki/corp.pem")}
+		if r := w.look(); r.OK != (before != nil) {
+			t.Errorf("before %v: %+v", before, r.Registries[0].Findings)
+		}
+	}
+}
+
+func TestACAThatSomebodyElsePutThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.options.Hosts = []string{host}
+	if r := w.look(); r.OK {
+		t.Errorf("nothing: %+v", r)
+	}
+	w.write(dockerCA, string(w.ca.PEM()), 0o644)
+	r := w.look()
+	if f := only(t, r); !r.OK || f.Kind != status.KindNote || f.Path != dockerCA || !strings.Contains(f.Text, "did not put there") {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -114,8 +114,6 @@ func (l linter) faultOfCA(dir string, e fs.DirEntry) (why string) {
 	ours := e.Name() == caFile // it is about to be replaced, or is told of already
 	data, err := l.m.ReadFile(l.m.Join(dir, e.Name()), maxCAFile)
 	switch {
-	case ours && e.Type()&fs.ModeSymlink != 0:
-		return "a symbolic link, which is not written through: remove it first if it does not lead to this CA"
 	case errors.Is(err, fs.ErrPermission), ours && err == nil:
 		return ""
 	case err != nil:
