@@ -76,12 +76,12 @@ func knownCA(r trusting) string {
 }
 
 // unseenHint says who is told what is recorded for the whole machine.
-func unseenHint(goos string) string {
+func unseenHint(goos, command string) string {
 	const what = "what is recorded for the whole machine is for "
 	if goos == "windows" {
-		return what + "an administrator to read; type " + inAdminTerminal + ": vicr status"
+		return what + "an administrator to read; type " + inAdminTerminal + ": vicr " + command
 	}
-	return what + "root to read: sudo vicr status"
+	return what + "root to read: sudo vicr " + command
 }
 
 // permissionHint says how to see who may write in a folder.

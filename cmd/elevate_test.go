@@ -116,8 +116,8 @@ func TestWordsForOtherRights(t *testing.T) {
 	for _, tt := range []struct{ got, want string }{
 		{restHint("linux", withRights("linux", []string{"/bin/vicr", "untrust", "h"})), "the rest needs root: sudo /bin/vicr untrust h"},
 		{restHint("windows", withRights("windows", argv)), `the rest needs an administrator; type in a terminal started as administrator: C:\vicr.exe untrust registry.corp --no-input`},
-		{unseenHint("darwin"), "what is recorded for the whole machine is for root to read: sudo vicr status"},
-		{unseenHint("windows"), "what is recorded for the whole machine is for an administrator to read; type in a terminal started as administrator: vicr status"},
+		{unseenHint("darwin", "status"), "what is recorded for the whole machine is for root to read: sudo vicr status"},
+		{unseenHint("windows", "status"), "what is recorded for the whole machine is for an administrator to read; type in a terminal started as administrator: vicr status"},
 		{permissionHint("linux", "/etc/x"), "ls -ld /etc/x shows who may write there; sudo vicr does it where the folder is the machine's"},
 		{permissionHint("windows", `C:\x`), `icacls C:\x shows who may write there; the same command in a terminal started as administrator does it where the folder is the machine's`},
 	} {

@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"strings"
 	"syscall"
@@ -179,6 +180,7 @@ var rules = []rule{
 	},
 	{code: codeRefused, when: "a file is reached by a link, or lies below a folder, that others may change", match: either[*atomicfile.LinkError, *atomicfile.ParentError], try: "look at what is named with ls -la; only root may own and write what leads to it"},
 	{code: codeRefused, when: "a link below --root leads out of it", match: is[*atomicfile.OutsideError], try: "make the link end beneath the tree, or name with --root the tree that it leads to", hints: outsideHints},
+	{code: codeRefused, when: "links lead in a circle", match: wraps(syscall.ELOOP), try: "look at what is named with ls -la, and remove the link"},
 	{code: codeFailed, when: "a file is marked so that it cannot change", match: is[*atomicfile.ImmutableError], try: "take the mark away: chattr -i FILE", hints: immutableHints},
 	{code: codeFailed, when: "a file is mounted by itself and cannot be replaced", match: is[*atomicfile.BusyError], try: "change it where it is mounted from, or unmount it first"},
 	{code: codeUntrusted, when: "nobody agreed to trust the CA", match: is[*consentError], try: "run it again once the fingerprint is what the registry's administrator says", hints: consentHints},
@@ -351,6 +353,10 @@ func words(err error) string {
 		if why := wire.Words(w.Err); why != "" {
 			return w.Host + ": " + why
 		}
+	}
+	var p *fs.PathError
+	if errors.As(err, &p) { // without the name of the system call
+		return strings.Replace(err.Error(), p.Error(), p.Path+": "+p.Err.Error(), 1)
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return "sandbox: another program listens on this port"

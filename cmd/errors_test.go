@@ -111,7 +111,7 @@ func samples() []error {
 		&wire.Error{Kind: wire.Silent, Err: bad}, &engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,
 		&engine.LoadError{}, &engine.SaveError{}, &engine.ResponseError{}, &engine.ContextError{}, &doctorError{}, &driftError{}, &driftError{remedies: []string{""}}, &unrecordedError{},
 		&atomicfile.LockedError{}, &change.UnsafeError{}, &change.DoubtError{Host: "h"}, &homeError{&atomicfile.ParentError{}}, &store.UnsafeError{}, &store.LayoutError{}, &auth.HelperError{}, &auth.ConfigError{},
-		syscall.EADDRINUSE, &edit.SyntaxError{}, &change.ProgramError{}, &change.ReloadError{},
+		syscall.EADDRINUSE, syscall.ELOOP, &edit.SyntaxError{}, &change.ProgramError{}, &change.ReloadError{},
 		&atomicfile.NotRegularError{}, &machine.NotRegularError{}, atomicfile.ErrTooLarge, machine.ErrTooLarge,
 		&change.JournalError{}, &change.PlanError{}, &change.ChangedError{}, atomicfile.ErrBusy,
 		syscall.EACCES, syscall.EPERM, syscall.EROFS, &fs.PathError{Op: "mkdir", Path: "/home/me/x", Err: syscall.EROFS},

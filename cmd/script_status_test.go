@@ -73,7 +73,7 @@ func TestStatusSaysWhatItCannotSee(t *testing.T) {
 		state string
 		want  string
 	}{
-		{"a user", 1000, "", "", there, unseenHint(runtime.GOOS)},
+		{"a user", 1000, "", "", there, unseenHint(runtime.GOOS, "status")},
 		{"a user, and root recorded nothing", 1000, "", "", filepath.Join(there, "none"), ""},
 		{"a user with a tree", 1000, "", "tree", there, ""},
 		{"root", 0, "", "", there, ""},

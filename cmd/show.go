@@ -69,7 +69,11 @@ func (a *app) showLoss(r trusting) {
 // showConflict warns of another CA that is recorded for h, by any tool.
 func (a *app) showConflict(r trusting) bool {
 	for _, old := range r.planned.Replaces {
-		a.warn("%s holds another CA now", old.Path)
+		if len(old.Was) == 0 {
+			a.warn("%s cannot be read as a CA, and would be replaced", old.Path)
+		} else {
+			a.warn("%s holds another CA now", old.Path)
+		}
 		for _, c := range old.Was {
 			a.say("  sha256   %s", pki.SHA256(c).Colons())
 		}

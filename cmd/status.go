@@ -141,7 +141,7 @@ func (a *app) unread(m machine.Machine) bool {
 // sayUnseen names the part that somebody else has to ask for.
 func (a *app) sayUnseen(root string, unread bool) {
 	if unread {
-		a.note("%s", unseenHint(runtime.GOOS))
+		a.note("%s", unseenHint(runtime.GOOS, "status"))
 	}
 	if root != "" || !a.underSudo() {
 		return

@@ -25,6 +25,8 @@ type untrustResult struct {
 	Host    string
 	Changes []string
 	Left    []string // changed by somebody since, left as they are
+
+	Forgotten []string `json:",omitempty"` // not believed, and left as they are
 	DryRun  bool
 }
 
@@ -51,7 +53,7 @@ the byte. A file that somebody changed since is left alone, unless --force.`,
 	}
 	f := c.Flags()
 	f.BoolVar(&o.all, "all", false, "for every registry that is recorded")
-	f.BoolVar(&o.force, "force", false, "also take back files that somebody changed since")
+	f.BoolVar(&o.force, "force", false, "also take back files that somebody changed since, and forget those that vicr would not change now")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "show what would change, and change nothing")
 	f.StringVar(&o.root, "root", "", "the machine that lies in this `folder`, an image or a chroot")
 	return c
@@ -73,6 +75,9 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 		}
 		if len(o.targets) == 0 {
 			a.note("nothing is recorded here")
+		}
+		if a.unread(site.Machine) {
+			a.note("%s", unseenHint(runtime.GOOS, "untrust --all"))
 		}
 	}
 	if _, err = a.recover(ctx, mine, o.dryRun); o.force && is[*change.DoubtError](err) {
@@ -159,6 +164,7 @@ func untrustOne(ctx context.Context, a *app, t target, site *install.Site, o unt
 		}
 		res.Changes = append(res.Changes, u.Lines...)
 		res.Left = append(res.Left, u.Changed...)
+		res.Forgotten = append(res.Forgotten, u.Forgotten...)
 	}
 	for _, f := range res.Left {
 		a.warn("%s was changed by somebody else since: left as it is", f)
@@ -190,6 +196,9 @@ func (r untrustResult) text(w io.Writer) error {
 	}
 	if len(r.Changes) == 0 {
 		return line("%s: nothing was recorded, nothing to change", r.Host)(w)
+	}
+	if len(r.Forgotten) > 0 {
+		return line("%s: taken back and forgotten; %d of its files were left as they are", r.Host, len(r.Forgotten))(w)
 	}
 	return line("%s: as it was before vicr trust", r.Host)(w)
 }

@@ -102,12 +102,13 @@ func (j *Journal) doubtIn(c *content, host string) error {
 
 // forget drops what is not believed of a host's entry and of its open
 // transaction, and says so. No file of it is touched.
-func (j *Journal) forget(c *content, host string) (lines []string) {
+func (j *Journal) forget(c *content, host string) (lines, paths []string) {
 	drop := func(records []Record, effects []Step) ([]Record, []Step) {
 		records = slices.DeleteFunc(slices.Clone(records), func(r Record) bool {
 			why := j.odd(host, r)
-			if line := "forget " + r.Path + " and leave it as it is: " + why; why != "" && !slices.Contains(lines, line) {
-				lines = append(lines, line)
+			if why != "" && !slices.Contains(paths, r.Path) {
+				lines = append(lines, "forget "+r.Path+" and leave it as it is: "+why)
+				paths = append(paths, r.Path)
 			}
 			return why != ""
 		})
@@ -124,7 +125,7 @@ func (j *Journal) forget(c *content, host string) (lines []string) {
 		tx.Records, tx.Effects = drop(o.Records, o.Effects)
 		c.Open = &tx
 	}
-	return lines
+	return lines, paths
 }
 
 // strange says why a recorded effect is not believed.

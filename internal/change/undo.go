@@ -17,6 +17,10 @@ type Undo struct {
 	Host    string
 	Lines   []string // what is done, a line each; empty when nothing is
 	Changed []string // files that somebody changed since: left alone unless forced
+
+	// Forgotten are files that the journal is not believed for: a forced undo
+	// drops them from it and leaves them as they are.
+	Forgotten []string
 }
 
 // UndoPlan says what [Journal.Undo] would do. It only reads, and
@@ -32,7 +36,7 @@ func (j *Journal) UndoPlan(ctx context.Context, host string, force bool) (Undo, 
 		return u, err
 	}
 	if force {
-		u.Lines = j.forget(&c, host)
+		u.Lines, u.Forgotten = j.forget(&c, host)
 	} else if err := j.doubtIn(&c, host); err != nil {
 		return u, err
 	}
@@ -133,7 +137,7 @@ func (j *Journal) Undo(ctx context.Context, host string, force bool) (u Undo, er
 	}
 	defer func() { err = errors.Join(err, s.end()) }()
 	if force {
-		if u.Lines = s.forget(&s.state, host); len(u.Lines) > 0 {
+		if u.Lines, u.Forgotten = s.forget(&s.state, host); len(u.Lines) > 0 {
 			if err := s.save(); err != nil {
 				return u, err
 			}

@@ -17,7 +17,9 @@ func (d *doctor) folders(context.Context, facts) outcome {
 		return ok("nothing in the way")
 	}
 	var seen, remedy []string
+	breaks := false
 	for _, n := range notes {
+		breaks = breaks || n.Breaks
 		seen = append(seen, strconv.Quote(n.Path)+": "+n.Text)
 		remedy = append(remedy, "ls -la "+word(n.Path))
 	}
@@ -26,5 +28,8 @@ func (d *doctor) folders(context.Context, facts) outcome {
 		remedy = append(remedy, "ls -la "+word(name))
 	}
 	o := warn("%s", strings.Join(seen, "; "))
+	if breaks {
+		o.Verdict = Fail
+	}
 	return o.try(remedy...)
 }

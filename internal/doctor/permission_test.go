@@ -116,7 +116,9 @@ func TestFoldersThatAreInTheWay(t *testing.T) {
 	w.fsys["etc/docker/certs.d/127.0.0.1/ca.crt"] = &fstest.MapFile{Data: w.ca.PEM()}
 	r := w.run(t, "")
 	safe(t, r)
-	wants(t, r, "folders", doctor.Warn, "client.cert", "ls -la /etc/docker/certs.d/", "is nearly the name of this host")
+	wants(t, r, "folders", doctor.Fail, "client.cert", "ls -la /etc/docker/certs.d/", "is nearly the name of this host")
+	delete(w.fsys, "etc/docker/certs.d/"+w.host+"/client.cert")
+	wants(t, w.run(t, ""), "folders", doctor.Warn, "is nearly the name of this host")
 }
 
 func TestSystemRootsThatCoverTheTokenServer(t *testing.T) {

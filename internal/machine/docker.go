@@ -174,6 +174,9 @@ func remote(host string) (endpoint string, away bool) {
 	if err != nil || u.Hostname() == "" {
 		return "", true
 	}
+	if scheme == "ssh" { // also to this machine's own address, where a tunnel may begin
+		return scheme + "://" + u.Host, true
+	}
 	if name := u.Hostname(); name == "localhost" {
 		return "", false
 	} else if ip, err := netip.ParseAddr(name); err == nil && ip.IsLoopback() {

@@ -212,7 +212,7 @@ func TestEngineOnAnotherMachineIsMarkedRemote(t *testing.T) {
 		"tcp://\x1b[2J":                      {true, "", ""},
 		"tcp://localhost:2375":               {false, "", ""},
 		"tcp://127.0.0.1:2375":               {false, "", ""},
-		"ssh://ann@[::1]":                    {false, "", ""},
+		"ssh://ann@[::1]":                    {true, "ssh://[::1]", "::1"},
 		"npipe:////./pipe/docker_engine":     {false, "", ""},
 		`npipe://\\.\pipe\docker_engine`:     {false, "", ""},
 		"npipe:////build/pipe/docker_engine": {true, "npipe://build", "build"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/vicr-cli/vicr/internal/machine"
@@ -38,7 +39,9 @@ func Lint(m machine.Machine, h ref.Host) []Note {
 
 func (p *planner) lint(t Tool, dir string) {
 	for _, n := range lint(p.m, t, dir) {
-		p.note(n.Tool, n.Path, n.Text)
+		if !slices.Contains(p.out.Notes, n) {
+			p.out.Notes = append(p.out.Notes, n)
+		}
 	}
 }
 
@@ -64,73 +67,73 @@ func lint(m machine.Machine, t Tool, dir string) []Note {
 		if t == ToolDocker {
 			text = "engines with the containerd image store read this folder instead"
 		}
-		notes = append(notes, Note{t, shadow, text})
+		notes = append(notes, Note{t, shadow, text, false})
 	}
 	entries, err := m.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return notes
 	case errors.Is(err, fs.ErrPermission):
-		return append(notes, Note{t, dir, "this user cannot look into it"})
+		return append(notes, Note{t, dir, "this user cannot look into it", false})
 	case err != nil:
-		return append(notes, Note{t, dir, "this is in the way: it is not a folder"})
+		return append(notes, Note{t, dir, "this is in the way: it is not a folder", true})
 	}
 	names := make(map[string]fs.DirEntry, len(entries))
 	for _, e := range entries {
 		names[e.Name()] = e
 	}
 	for _, e := range entries {
-		if why := l.fault(dir, e, names); why != "" {
-			notes = append(notes, Note{t, m.Join(dir, e.Name()), why})
+		if why, breaks := l.fault(dir, e, names); why != "" {
+			notes = append(notes, Note{t, m.Join(dir, e.Name()), why, breaks})
 		}
 	}
 	return notes
 }
 
-func (l linter) fault(dir string, e fs.DirEntry, names map[string]fs.DirEntry) (why string) {
+func (l linter) fault(dir string, e fs.DirEntry, names map[string]fs.DirEntry) (why string, breaks bool) {
 	ext := path.Ext(e.Name())
 	base := strings.TrimSuffix(e.Name(), ext)
 	switch {
 	case ext == ".cert" && names[base+".key"] == nil:
-		return "a client certificate without its .key: " + l.name() + " refuses every pull from this registry; remove it, or rename it to .crt if it is a CA"
+		return "a client certificate without its .key: " + l.name() + " refuses every pull from this registry; remove it, or rename it to .crt if it is a CA", true
 	case ext == ".key" && names[base+".cert"] == nil:
 		if l.tool == ToolContainerd {
-			return ""
+			return "", false
 		}
-		return "a key without its .cert: " + l.name() + " refuses every pull from this registry; remove it"
+		return "a key without its .cert: " + l.name() + " refuses every pull from this registry; remove it", true
 	case ext == ".crt":
 		return l.faultOfCA(dir, e)
 	case ext == ".cer" || ext == ".pem" || ext == ".der":
-		return "nobody reads this: a CA has to be in PEM, in a file whose name ends in .crt"
+		return "nobody reads this: a CA has to be in PEM, in a file whose name ends in .crt", false
 	case e.Name() == hostsFile && l.tool == ToolDocker:
 		if info, err := l.m.Stat(l.m.Join(dir, e.Name())); err == nil && info.Size() > 0 {
-			return "engines with the containerd image store read this file, and no .crt that it does not name"
+			return "engines with the containerd image store read this file, and no .crt that it does not name", false
 		}
 	}
-	return ""
+	return "", false
 }
 
-func (l linter) faultOfCA(dir string, e fs.DirEntry) (why string) {
+func (l linter) faultOfCA(dir string, e fs.DirEntry) (why string, breaks bool) {
 	ours := e.Name() == caFile // it is about to be replaced, or is told of already
 	data, err := l.m.ReadFile(l.m.Join(dir, e.Name()), maxCAFile)
 	switch {
 	case errors.Is(err, fs.ErrPermission), ours && err == nil:
-		return ""
+		return "", false
 	case err != nil:
-		return "this cannot be read as a file: " + l.name() + " refuses every pull from this registry"
+		return "this cannot be read as a file: " + l.name() + " refuses every pull from this registry", true
 	case !strings.Contains(string(data), "-----BEGIN CERTIFICATE-----"):
 		switch l.tool {
 		case ToolDocker:
-			return "no certificate in PEM: some engines ignore it, those with the containerd image store refuse every pull from this registry"
+			return "no certificate in PEM: some engines ignore it, those with the containerd image store refuse every pull from this registry", false
 		case ToolContainerd:
-			return "no certificate in PEM: containerd refuses every pull from this registry"
+			return "no certificate in PEM: containerd refuses every pull from this registry", true
 		}
-		return "no certificate in PEM: " + l.name() + " ignores it"
+		return "no certificate in PEM: " + l.name() + " ignores it", false
 	}
 	if _, err := pki.ParseBundle(data); err != nil {
-		return "no certificates that can be read: " + err.Error()
+		return "no certificates that can be read: " + err.Error(), false
 	}
-	return ""
+	return "", false
 }
 
 // shadow is the folder beside dir that containerd looks for first, if it is

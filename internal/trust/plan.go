@@ -60,6 +60,8 @@ type Note struct {
 	Tool Tool
 	Path string // may hold any byte
 	Text string
+
+	Breaks bool // the tool refuses every pull from the registry because of it
 }
 
 func (n Note) String() string { return fmt.Sprintf("%s: %q: %s", n.Tool, n.Path, n.Text) }
