@@ -38,6 +38,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"unlike":   unlike,
 		"peer":     startPeer,
 		"fromfile": fromFile,
+		"pair":     writePair,
 	}
 }
 
