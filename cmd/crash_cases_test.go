@@ -3,7 +3,6 @@
 package cmd_test
 
 import (
-	"crypto/x509"
 	"os"
 	"path/filepath"
 	"testing"
@@ -151,14 +150,6 @@ func putFlag(t *testing.T, home string) {
 	} {
 		crashWrite(t, filepath.Join(home, "tree", path), []byte(text))
 	}
-}
-
-// newClient is a certificate that a client can show, below a CA of its own.
-func newClient(t *testing.T, name string) *testkit.Cert {
-	t.Helper()
-	return testkit.NewCA(t).NewLeaf(t, testkit.Subject(name), testkit.Template(func(c *x509.Certificate) {
-		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	}))
 }
 
 func putLogins(t *testing.T, home string) {

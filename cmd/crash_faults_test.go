@@ -13,10 +13,12 @@ import (
 )
 
 const (
-	refusedPoints = 6 // of each command and kind, at most
+	refusedPoints = 5 // of each command and kind, at most
 
 	exitRolledBack = 9
 	exitIncomplete = 10
+	exitInt        = 130
+	exitTerm       = 143
 )
 
 // crashErrors are what a disk says that is broken, full, or shared out.
@@ -28,15 +30,20 @@ func crashErrors() map[string]string {
 	}
 }
 
-// refusals calls f for each error at each point, or at some with each error in
-// turn, and all with FAULTS=full.
+// refusals calls f for each error at each point.
 func (s *crashScene) refusals(t *testing.T, f func(t *testing.T, k int, fault string)) {
+	t.Helper()
+	s.each(t, []string{"EIO", "ENOSPC", "EDQUOT"}, f)
+}
+
+// each calls f for each fault at each point with FAULTS=full, and else at some
+// with one fault after the other.
+func (s *crashScene) each(t *testing.T, faults []string, f func(t *testing.T, k int, fault string)) {
 	t.Helper()
 	step, full := s.total/refusedPoints+1, os.Getenv("FAULTS") == "full"
 	if full {
 		step = 1
 	}
-	faults := []string{"EIO", "ENOSPC", "EDQUOT"}
 	for k := 1; k <= s.total; k += step {
 		for i, fault := range faults {
 			if !full && (k/step)%len(faults) != i {
@@ -82,6 +89,27 @@ func (s *crashScene) refusedForGood(t *testing.T) {
 			torn.wantPairs(t)
 		}
 		if (code == 0 || code == exitRolledBack) && !s.keeps {
+			s.wantSettled(t, code, said, torn)
+		}
+		s.endsWell(t, home)
+	})
+}
+
+// A signal ends the command as one does that was refused, or comes too late.
+func (s *crashScene) interrupted(t *testing.T) {
+	codes := map[string]int{"INT": exitInt, "TERM": exitTerm, "HUP": exitTerm}
+	s.each(t, []string{"INT", "TERM", "HUP"}, func(t *testing.T, k int, signal string) {
+		t.Helper()
+		home := cloneHome(t, s.start)
+		code, said := s.run(t, home, s.command, "VICR_SIGNAL_AT="+strconv.Itoa(k), "VICR_SIGNAL="+signal)
+		if code != 0 && code != codes[signal] {
+			t.Errorf("exit %d:\n%s", code, said)
+		}
+		torn := pictureOf(t, home)
+		torn.wantWhole(t, s.before, s.after)
+		torn.wantPairs(t)
+		torn.wantNoTemp(t)
+		if !s.keeps {
 			s.wantSettled(t, code, said, torn)
 		}
 		s.endsWell(t, home)

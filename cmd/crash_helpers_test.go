@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -173,15 +175,54 @@ func (r *crashRig) kill(t *testing.T, home, command string, k int) {
 }
 
 // points runs a command to its end and counts the crash points it passes.
-func (r *crashRig) points(t *testing.T, home, command string) int {
+func (r *crashRig) points(t *testing.T, home, command string, env ...string) int {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "log")
-	r.vicr(t, home, command, "VICR_CRASH_LOG="+log)
+	r.vicr(t, home, command, append(env, "VICR_CRASH_LOG="+log)...)
 	lines, err := os.ReadFile(log)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there is none when nothing was to be done
 		t.Fatal(err)
 	}
 	return bytes.Count(lines, []byte("\n"))
+}
+
+// wantOrder wants the bytes of each file on the disk before it gets its name,
+// and the name there before the command says that it is done. Ingest files wait
+// for nobody: they are read again before they count.
+func wantOrder(t *testing.T, log string) {
+	t.Helper()
+	data, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type op struct{ Kind, Path, To string }
+	synced, unnamed, renames := map[string]bool{}, map[string]string{}, 0
+	for line := range bytes.Lines(data) {
+		var o op
+		if err := json.Unmarshal(line, &o); err != nil {
+			t.Fatal(err)
+		}
+		switch o.Kind {
+		case "fsync":
+			synced[o.Path] = true
+		case "fsyncdir":
+			maps.DeleteFunc(unnamed, func(name, _ string) bool { return filepath.Dir(name) == o.Path })
+		case "rename":
+			renames++
+			if !synced[o.Path] {
+				t.Errorf("%s gets its name before its bytes are on the disk", o.To)
+			}
+			unnamed[o.To] = o.Path
+		default:
+			synced[o.Path] = false
+		}
+	}
+	if len(unnamed) > 0 {
+		t.Errorf("names that are never synced: %v", unnamed)
+	}
+	if renames == 0 {
+		t.Error("no file got a name")
+	}
 }
 
 // crashHome makes an empty home, in memory where that can be: thousands of

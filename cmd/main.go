@@ -85,16 +85,23 @@ func Main(args []string, e Env) int {
 }
 
 // withSignals ends the context at the first signal; a second one ends the
-// process as it would without us.
+// process as it would without us. A terminal that is gone counts as SIGTERM,
+// unless it was said (nohup) that it does not matter.
 func withSignals(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(ch, syscall.SIGHUP)
+	}
 	done := make(chan struct{})
 	go func() {
 		select {
 		case sig := <-ch:
 			signal.Stop(ch)
+			if sig == syscall.SIGHUP {
+				sig = syscall.SIGTERM
+			}
 			cancel(errSignal{sig})
 		case <-done:
 		}

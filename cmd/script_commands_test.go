@@ -39,6 +39,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"unlike":   unlike,
 		"peer":     startPeer,
 		"fromfile": fromFile,
+		"pair":     writePair,
 	}
 }
 

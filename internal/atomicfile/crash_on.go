@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // crashCount numbers the points that were passed, from 1.
@@ -21,7 +22,8 @@ var faults = map[string]error{"ENOSPC": syscall.ENOSPC, "EIO": syscall.EIO, "EDQ
 
 // crashPoint counts. At number $VICR_CRASH_AT the process kills itself; at
 // number $VICR_FAULT_AT it fails with $VICR_FAULT_ERR, which is ENOSPC when it
-// names none, and with "7-" for a number at all of them from the seventh. Each number is appended to the file $VICR_CRASH_LOG, a line each.
+// names none, and with "7-" for a number at all of them from the seventh. At
+// number $VICR_SIGNAL_AT it sends itself $VICR_SIGNAL, INT, TERM or HUP. Each number is appended to the file $VICR_CRASH_LOG, a line each.
 func crashPoint() error {
 	n := crashCount.Add(1)
 	k := strconv.FormatInt(n, 10)
@@ -38,11 +40,29 @@ func crashPoint() error {
 		}
 		select {} // the signal is on its way
 	}
+	if k == os.Getenv("VICR_SIGNAL_AT") { //nolint:forbidigo // as above
+		if err := interrupt(os.Getenv("VICR_SIGNAL")); err != nil { //nolint:forbidigo // as above
+			return err
+		}
+	}
 	at, stays := strings.CutSuffix(os.Getenv("VICR_FAULT_AT"), "-") //nolint:forbidigo // as above
 	first, err := strconv.ParseInt(at, 10, 64)
 	if err == nil && (n == first || stays && n > first) {
 		return faults[cmp.Or(os.Getenv("VICR_FAULT_ERR"), "ENOSPC")] //nolint:forbidigo // as above
 	}
+	return nil
+}
+
+// interrupt sends this process a signal, and waits until it was noticed.
+func interrupt(name string) error {
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return err
+	}
+	if err := self.Signal(map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[name]); err != nil {
+		return err
+	}
+	time.Sleep(20 * time.Millisecond)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package atomicfile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -116,3 +117,57 @@ type swapped struct {
 }
 
 func (s *swapped) OpenFile(string, int, fs.FileMode) (*os.File, error) { return os.Open(s.to) }
+
+// emptied is a system on which what keeps a folder from being removed is gone
+// just after.
+type emptied struct{ system }
+
+func (e emptied) Remove(name string) error {
+	err := e.system.Remove(name)
+	if errors.Is(err, fs.ErrExist) {
+		return errors.Join(err, os.Remove(filepath.Join(name, "lock")))
+	}
+	return err
+}
+
+// Others take a lock in a folder and give it back while it is to be removed.
+func TestRemoveDirOfAFolderThatWasInUse(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "lock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tree := &Tree{fs: emptied{}}
+	if err := tree.RemoveDir(dir); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("%v", err)
+	}
+	if err := tree.RemoveDir(dir); err != nil {
+		t.Error(err)
+	}
+}
+
+// left is a system on which a folder goes with the last file in it.
+type left struct{ system }
+
+func (l left) Remove(name string) error {
+	return errors.Join(l.system.Remove(name), os.Remove(filepath.Dir(name)))
+}
+
+// Whoever removed the folder itself in the meantime did no harm.
+func TestRemoveInAFolderThatIsGone(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "lock")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&Tree{fs: left{}}).Remove(path); err != nil {
+		t.Error(err)
+	}
+}

@@ -205,6 +205,15 @@ func (t *Tree) syncDir(name string) error {
 	})
 }
 
+// syncWithout is syncDir after something was removed: a folder that somebody
+// removed in the meantime has nothing to forget.
+func (t *Tree) syncWithout(name string) error {
+	if err := t.syncDir(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // Remove removes the plain file at path; nil when there is nothing. The error
 // is a [*NotRegularError], a [*BusyError] or an [*fs.PathError].
 func (t *Tree) Remove(path string) error {
@@ -225,7 +234,7 @@ func (t *Tree) Remove(path string) error {
 	if err != nil {
 		return t.named(err, path)
 	}
-	return t.named(t.syncDir(filepath.Dir(name)), path)
+	return t.named(t.syncWithout(filepath.Dir(name)), path)
 }
 
 // MkdirAll makes the folder at path and those above it that are missing, each
@@ -324,12 +333,14 @@ func (t *Tree) RemoveDir(path string) error {
 		return &fs.PathError{Op: "rmdir", Path: t.Real(path), Err: errors.New("not a directory")}
 	}
 	if err := t.drop(name); err != nil {
-		if entries, rerr := t.readDir(name); rerr == nil && len(entries) > 0 {
+		entries, rerr := t.readDir(name)
+		// What was in it may be gone by now: then the system's word counts.
+		if rerr == nil && len(entries) > 0 || errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("%q: %w", t.Real(path), ErrNotEmpty)
 		}
 		return t.named(err, path)
 	}
-	return t.named(t.syncDir(filepath.Dir(name)), path)
+	return t.named(t.syncWithout(filepath.Dir(name)), path)
 }
 
 // Sweep removes the temporary files that a killed writer left in the folder at
