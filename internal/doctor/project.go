@@ -2,8 +2,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -157,11 +155,11 @@ func (d *doctor) push(ctx context.Context, f facts) outcome {
 		}
 		return warn("%s", wireWhy(err, f.limit)).try("run it again later; ask the administrator of " + d.target.Host.String())
 	}
-	actions, readable := actionsOf(f.session.lastToken(), d.repository(f).Repository)
+	granted, readable := f.session.auth.Granted(d.repository(f).Repository)
 	switch {
 	case !readable:
 		return skip("the registry's tokens cannot be read: only a push tells it")
-	case slices.Contains(actions, "push"), slices.Contains(actions, "*"):
+	case granted.May("push"):
 		return ok("allowed")
 	}
 	return d.mayNotPush(f)
@@ -170,34 +168,4 @@ func (d *doctor) push(ctx context.Context, f facts) outcome {
 func (d *doctor) mayNotPush(f facts) outcome {
 	return warn("%s: this user may not push", d.target.Path).
 		try("ask an administrator of "+d.target.project()+" for the role of a developer", "or log in as somebody else: "+d.loginLines(f, "")[0])
-}
-
-// actionsOf reads what a token allows on a repository, where it is a JWT in the
-// form of Distribution's token specification. Nobody verifies it here: it is
-// only the registry's own word.
-func actionsOf(token, repository string) (actions []string, readable bool) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return nil, false
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil {
-		return nil, false
-	}
-	var claims struct {
-		Access *[]struct {
-			Type    string   `json:"type"`
-			Name    string   `json:"name"`
-			Actions []string `json:"actions"`
-		} `json:"access"`
-	}
-	if json.Unmarshal(payload, &claims) != nil || claims.Access == nil {
-		return nil, false
-	}
-	for _, a := range *claims.Access {
-		if a.Name == repository {
-			actions = append(actions, a.Actions...)
-		}
-	}
-	return actions, true
 }
