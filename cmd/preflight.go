@@ -129,7 +129,7 @@ func createHints(err error, host string) []string {
 	}
 	return []string{
 		"vicr project create " + host + "/" + name,
-		"or let the push do it: vicr push --create-project",
+		"or let the push do it, with --create-project",
 	}
 }
 
