@@ -205,6 +205,12 @@ var rules = []rule{
 	},
 	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy), try: "the administrator of HOST has to mend the address that it sends clients to; -D shows each request"},
 	{code: codeDenied, when: "user name or password refused, or no permission", match: either[*auth.DeniedError, *harbor.DeniedError], try: "vicr login HOST"},
+	{
+		code: codeDenied, when: "the registry shows its repositories to administrators alone, or to nobody", match: is[*registry.CatalogError],
+		try: "log in as a user who may see them: vicr login HOST; the tags of a repository that you know: vicr ls HOST/REPO",
+	},
+	{code: codeDenied, when: "Harbor does not show a list to this user", match: is[*harbor.RefusedListError], try: "vicr login HOST, as a user who may see this", hints: listHints},
+	{code: codeNotFound, when: "no such project, or none that is shown to this user", match: is[*harbor.NoProjectError], try: "the projects that there are: vicr ls HOST", hints: projectHints},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints},
 	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],

@@ -103,6 +103,8 @@ func samples() []error {
 		&proof.Error{}, &proof.Error{TokenFault: true}, &pki.MismatchError{}, &pki.CertError{},
 		&pki.CertError{Problem: pki.WrongName}, &pki.CertError{Problem: pki.UnknownIssuer}, &pki.CertError{Problem: pki.Weak},
 		&wire.Error{Kind: wire.TLS, Err: bad}, &wire.Error{Kind: wire.TLS, Err: &wire.ClientCertError{}}, &wire.Error{Kind: wire.NotHTTPS, Err: bad},
+		&registry.CatalogError{Err: &registry.Error{Status: 401}}, &registry.CatalogError{Err: &registry.Error{Status: 404}},
+		&harbor.RefusedListError{}, &harbor.RefusedListError{Status: 401}, &harbor.RefusedListError{Admiral: true}, &harbor.NoProjectError{}, &harbor.NoProjectError{Unsure: true},
 		&harbor.NoCAError{}, &auth.RealmError{}, &auth.RealmError{Origin: "https://x"}, &auth.ClearTextError{}, &auth.ClearTextError{Plain: true},
 		&wire.Error{Kind: wire.Policy, Err: bad}, &auth.DeniedError{}, &harbor.DeniedError{}, &registry.Error{Status: 403},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, &registry.Error{Status: 401, Code: registry.CodeProjectNotFound},
