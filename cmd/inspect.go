@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -229,82 +228,78 @@ func rfc3339(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
+// A sheet is written field by field; the first error stays.
+type sheet struct {
+	w   io.Writer
+	err error
+}
+
+// field writes values below one another, beside their name. They may come from outside.
+func (s *sheet) field(name string, values ...string) {
+	for _, v := range values {
+		if s.err == nil && v != "" {
+			s.err = line("%-11s %s", name, escaped(v))(s.w)
+			name = ""
+		}
+	}
+}
+
 // inspected prints a description for people, some of it shortened.
 func (a *app) inspected(w io.Writer, r inspectResult) error {
-	var errs []error
-	field := func(name, value string) {
-		if value != "" {
-			errs = append(errs, line("%-11s %s", name, escaped(value))(w))
-		}
+	s := &sheet{w: w}
+	s.field("name", r.Image)
+	s.field("digest", r.Digest)
+	s.field("media type", r.MediaType)
+	var parts []string
+	for _, m := range r.Manifests {
+		parts = append(parts, fmt.Sprintf("%-16s %s", orNone(m.Platform), m.Digest))
 	}
-	field("name", r.Image)
-	field("digest", r.Digest)
-	field("media type", r.MediaType)
-	for i, m := range r.Manifests {
-		name := ""
-		if i == 0 {
-			name = "manifests"
-		}
-		errs = append(errs, line("%-11s %-16s %s", name, escaped(orNone(m.Platform)), m.Digest)(w))
+	s.field("manifests", parts...)
+	if r.Selected != nil {
+		r.Selected.write(s, len(parts) > 0)
 	}
-	if s := r.Selected; s != nil {
-		if len(r.Manifests) > 0 {
-			field("image", s.Digest)
-		}
-		field("platform", s.Platform)
-		field("size", size(s.Size))
-		field("created", s.Created)
-		field("author", s.Author)
-		for i, l := range s.Layers {
-			name := ""
-			if i == 0 {
-				name = "layers"
-			}
-			errs = append(errs, line("%-11s %s %10s  %s", name, l.Digest, size(l.Size), escaped(l.MediaType))(w))
-		}
-		for i, k := range slices.Sorted(maps.Keys(s.Labels)) {
-			name := ""
-			if i == 0 {
-				name = "labels"
-			}
-			errs = append(errs, line("%-11s %s", name, clipped(k+"="+s.Labels[k]))(w))
-		}
-		errs = append(errs, steps(w, s.History))
+	var referrers []string
+	for _, x := range r.Referrers {
+		referrers = append(referrers, fmt.Sprintf("%-11s %s  %s", x.Kind, x.Digest, firstOf(x.Tag, x.ArtifactType, x.MediaType)))
 	}
-	if len(r.Referrers) == 0 && r.Unknown == "" {
-		field("referrers", "none")
+	switch {
+	case r.Unknown != "":
+		referrers = append(referrers, "not known: "+r.Unknown)
+	case len(referrers) == 0:
+		referrers = []string{"none"}
 	}
-	for i, x := range r.Referrers {
-		name := ""
-		if i == 0 {
-			name = "referrers"
-		}
-		errs = append(errs, line("%-11s %-11s %s  %s", name, x.Kind, x.Digest, escaped(firstOf(x.Tag, x.ArtifactType, x.MediaType)))(w))
-	}
-	if r.Unknown != "" {
-		field("referrers", "not known: "+r.Unknown)
-	}
-	return errors.Join(errs...)
+	s.field("referrers", referrers...)
+	return s.err
 }
 
-// steps prints the last of a history.
-func steps(w io.Writer, all []inspectStep) error {
-	const most = 50
-	var errs []error
-	for i, h := range all[max(0, len(all)-most):] {
-		name := ""
-		if i == 0 {
-			name = "history"
-		}
-		errs = append(errs, line("%-11s %s", name, clipped(firstOf(h.By, h.Comment, "-")))(w))
+func (i *inspectSelected) write(s *sheet, ofIndex bool) {
+	const mostSteps = 50 // of the history; JSON has more
+	if ofIndex {
+		s.field("image", i.Digest)
 	}
-	return errors.Join(errs...)
+	s.field("platform", i.Platform)
+	s.field("size", size(i.Size))
+	s.field("created", i.Created)
+	s.field("author", clipped(i.Author))
+	var layers, labels, steps []string
+	for _, l := range i.Layers {
+		layers = append(layers, fmt.Sprintf("%s %10s  %s", l.Digest, size(l.Size), l.MediaType))
+	}
+	s.field("layers", layers...)
+	for _, k := range slices.Sorted(maps.Keys(i.Labels)) {
+		labels = append(labels, clipped(k+"="+i.Labels[k]))
+	}
+	s.field("labels", labels...)
+	for _, h := range i.History[max(0, len(i.History)-mostSteps):] {
+		steps = append(steps, clipped(firstOf(h.By, h.Comment, "-")))
+	}
+	s.field("history", steps...)
 }
 
-// clipped is text from outside on one line of a terminal.
+// clipped is text from outside short enough for a line of a terminal.
 func clipped(s string) string {
 	const most = 100 // characters
-	s = escaped(strings.Join(strings.Fields(s), " "))
+	s = strings.Join(strings.Fields(s), " ")
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "..."
 	}
