@@ -57,6 +57,9 @@ func TestNoPasswordForTheAPIGoesElsewhereOrInClear(t *testing.T) {
 	if slices.ContainsFunc(seen, func(a string) bool { return a != "" }) {
 		t.Errorf("another host was sent %q", seen)
 	}
+	if n := d.seen(func(*http.Request) bool { return true }); n > 0 {
+		t.Errorf("the registry was sent %d requests that were for another host", n)
+	}
 	plain := newClearDouble(t, harbor2)
 	_, _, err := do(t, transportTo(t, plain, login(password)).API(), http.MethodGet, plain.URL+"/api/projects", nil)
 	if clear := (*ClearTextError)(nil); !errors.As(err, &clear) {

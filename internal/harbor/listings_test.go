@@ -74,17 +74,17 @@ func TestPagesEnd(t *testing.T) {
 func TestListsThatAreNone(t *testing.T) {
 	t.Parallel()
 	for name, resp := range map[string]func() *http.Response{
-		"portal":    func() *http.Response { return reply(200, http.Header{"Content-Type": {"text/html"}}, "<html>") },
-		"an object": func() *http.Response { return reply(200, nil, `{"name":"x"}`) },
-		"numbers":   func() *http.Response { return reply(200, nil, `[1,2]`) },
-		"no names":  func() *http.Response { return reply(200, nil, `[{}]`) },
-		"cut":       func() *http.Response { return reply(200, nil, `[{"name":"x"`) },
-		"too large": func() *http.Response { return reply(200, nil, "["+strings.Repeat(" ", maxListBytes)+"]") },
-		"ill":       func() *http.Response { return reply(500, nil, "") },
-		"moved":     func() *http.Response { return reply(302, http.Header{"Location": {"https://evil.test"}}, "") },
+		"a web page":                         func() *http.Response { return reply(200, http.Header{"Content-Type": {"text/html"}}, "<html>") },
+		"no list: an object":                 func() *http.Response { return reply(200, nil, `{"name":"x"}`) },
+		"a list of something else: numbers":  func() *http.Response { return reply(200, nil, `[1,2]`) },
+		"a list of something else: no names": func() *http.Response { return reply(200, nil, `[{}]`) },
+		"no list: cut":                       func() *http.Response { return reply(200, nil, `[{"name":"x"`) },
+		"larger than 8 MiB":                  func() *http.Response { return reply(200, nil, "["+strings.Repeat(" ", maxListBytes)+"]") },
+		"status 500":                         func() *http.Response { return reply(500, nil, "") },
+		"status 302":                         func() *http.Response { return reply(302, http.Header{"Location": {"https://evil.test"}}, "") },
 	} {
 		_, _, err := to(func(*http.Request) *http.Response { return resp() }).Projects(t.Context(), Info{Generation: 2})
-		if answer := (*AnswerError)(nil); !errors.As(err, &answer) {
+		if answer := (*AnswerError)(nil); !errors.As(err, &answer) || !strings.Contains(err.Error(), strings.Split(name, ":")[0]) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

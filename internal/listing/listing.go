@@ -82,14 +82,15 @@ type Listing struct {
 	More         bool         // the registry has more than is listed: 10000 of a Harbor
 }
 
-// A Project of a Harbor.
+// A Project is one of a Harbor.
 type Project struct {
 	Name         string
 	Public       bool
 	Repositories int
 }
 
-// A Repository. What the registry does not tell is -1 or "".
+// A Repository is one of a project, or of a registry without projects. What the
+// registry does not tell is -1 or "".
 type Repository struct {
 	Name    string // with the project
 	Tags    int    // Harbor 2.x: artifacts
