@@ -139,7 +139,7 @@ func realmHints(err error, host string) []string {
 	return []string{fmt.Sprintf("if that host may have your password: vicr login %s --realm %s", host, r.Origin)}
 }
 
-func notFoundHints(err error, _ string) []string {
+func notFoundHints(err error, host string) []string {
 	var r *registry.Error
 	var p *transfer.PlatformError
 	var local *store.NameError
@@ -151,7 +151,7 @@ func notFoundHints(err error, _ string) []string {
 		}
 		return []string{"--platform takes one of: " + strings.Join(have, ", ")}
 	case errors.As(err, &r) && r.Code == registry.CodeProjectNotFound:
-		return []string{"projects are made in the registry's web page, or by its administrator"}
+		return []string{"check the name; the projects there are: vicr project ls " + host}
 	case errors.As(err, &r) && strings.Contains(r.Image[strings.LastIndexByte(r.Image, '/')+1:], ":"):
 		if img, err := ref.ParseImage(r.Image); err == nil {
 			return []string{"the tags that exist: vicr ls " + img.Name()}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 )
@@ -31,23 +31,21 @@ func (d *doctor) repository(f facts) ref.Image {
 // project asks whether a Harbor has the project.
 func (d *doctor) project(ctx context.Context, f facts) outcome {
 	name := d.target.project()
-	missing := fail("there is no project %s", name).
-		try("make it in the registry's web page, " + d.url(f, "/") + ", or check the name")
+	missing := d.noProject(f)
 	switch {
 	case f.session == nil:
 		return skip(notAsked)
 	case f.harbor == nil:
 		return skip("a registry of this kind has no projects")
 	}
-	if status, err := d.headProject(ctx, f, name); err == nil {
-		switch status {
-		case http.StatusOK:
-			return ok("%s exists", name)
-		case http.StatusNotFound:
-			return missing
-		}
+	there, err := harbor.NewClient(f.session.auth.API(), d.transport(f).Base()).ProjectExists(ctx, *f.harbor, name)
+	switch {
+	case err == nil && there == harbor.Exists:
+		return ok("%s exists", name)
+	case err == nil && there == harbor.Missing:
+		return missing
 	}
-	err := d.tags(ctx, f, "pull")
+	err = d.tags(ctx, f, "pull")
 	var refused *registry.Error
 	switch {
 	case err == nil:
@@ -60,24 +58,10 @@ func (d *doctor) project(ctx context.Context, f facts) outcome {
 	return skip("whether %s exists is not told to this user", name)
 }
 
-// headProject asks as nobody: before 1.10, Harbor tells that to anybody.
-func (d *doctor) headProject(ctx context.Context, f facts, name string) (status int, err error) {
-	api := "/api"
-	if f.harbor.Generation != 1 {
-		api = "/api/v2.0"
-	}
-	w := d.transport(f)
-	defer w.CloseIdleConnections()
-	u := w.Base().String() + api + "/projects?" + url.Values{"project_name": {name}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, u, http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := w.RoundTrip(req)
-	if err != nil {
-		return 0, err
-	}
-	return resp.StatusCode, resp.Body.Close()
+func (d *doctor) noProject(f facts) outcome {
+	name := d.target.project()
+	return fail("there is no project %s", name).
+		try("check the name, or create it: vicr project create " + word(d.target.Host.String()+"/"+name) + f.way())
 }
 
 // tags lists the tags with a token for actions.
@@ -112,7 +96,7 @@ func (d *doctor) pull(ctx context.Context, f facts) outcome {
 		}
 		return o.try("check the name, or push it: vicr push " + word(img.Name()) + ":TAG" + f.way())
 	case errors.As(err, &refused) && refused.Code == registry.CodeProjectNotFound:
-		return fail("there is no project %s", d.target.project()).try("make it in the registry's web page, " + d.url(f, "/"))
+		return d.noProject(f)
 	case errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden), errors.As(err, &denied):
 		return d.denied(f, "pull")
 	case err != nil:
