@@ -280,8 +280,7 @@ func (c *Client) projects(ctx context.Context, info Info, query url.Values) ([]P
 		return own.all, err
 	}
 	// Harbor 1.1 lists the user's own, which nobody has, and apart the public ones.
-	refused, ok := errors.AsType[*AnswerError](err)
-	if err != nil && !(ok && refused.Status == http.StatusUnauthorized) {
+	if refused, ok := errors.AsType[*AnswerError](err); err != nil && (!ok || refused.Status != http.StatusUnauthorized) {
 		return nil, err
 	}
 	query.Set("is_public", "1")
