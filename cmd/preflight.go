@@ -68,7 +68,17 @@ func (r *road) create(ctx context.Context, project string, as createFlag) error 
 	if err != nil {
 		return err
 	}
-	return api.CreateProject(ctx, info, project, as == public)
+	return r.createBy(ctx, api, info, project, as == public)
+}
+
+// createBy knows a password that was refused from none: to Harbor's API both
+// are nobody.
+func (r *road) createBy(ctx context.Context, api *harbor.Client, info harbor.Info, project string, isPublic bool) error {
+	err := api.CreateProject(ctx, info, project, isPublic)
+	if denied, ok := errors.AsType[*harbor.ProjectDeniedError](err); ok && denied.Why == harbor.LoginNeeded && !r.anonymous {
+		return &auth.DeniedError{Host: r.host.String(), Status: denied.Status, LoggedIn: true}
+	}
+	return err
 }
 
 // whyNoPush is nil where a push is allowed, or only the push itself can tell.

@@ -125,7 +125,7 @@ func runProjectCreate(ctx context.Context, a *app, o projectOptions) error {
 	if err != nil {
 		return err
 	}
-	err = api.CreateProject(ctx, info, o.name, o.public)
+	err = r.createBy(ctx, api, info, o.name, o.public)
 	if there, ok := errors.AsType[*harbor.ProjectExistsError](err); ok {
 		if err := a.isThere(ctx, api, info, &res, there); err != nil {
 			return err

@@ -312,3 +312,25 @@ func TestProjectsThatMayNotBeCreated(t *testing.T) {
 		}
 	}
 }
+
+// Harbor from 1.5 on shows what is public to whoever has a wrong password: that
+// is no list of one's projects.
+func TestAWrongPasswordGetsNoList(t *testing.T) {
+	t.Parallel()
+	for _, like := range sandbox.Likes() {
+		t.Run(string(like), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, sandbox.Options{Like: like})
+			want, words := 4, "refused the credentials"
+			if like == sandbox.Distribution {
+				want, words = 5, "has no projects"
+			}
+			r.login("dev", "wrong")
+			for _, args := range [][]string{{"project", "ls", r.box.Host()}, {"project", "create", r.box.Host() + "/new"}} {
+				if code, said := r.vicr("", args...); code != want || !strings.Contains(said, words) || strings.Contains(said, "library") {
+					t.Errorf("%s: exit code %d, want %d and %q\n%s", args[1], code, want, words, said)
+				}
+			}
+		})
+	}
+}

@@ -131,6 +131,9 @@ func TestTheAPIGetsThePasswordAndNobodyElse(t *testing.T) {
 	if passwords, _, _ := other.counts(); passwords != 0 {
 		t.Error("another origin got a password")
 	}
+	if passwords, _, _ := d.counts(); passwords != 7 {
+		t.Error("what was for another origin came to this one")
+	}
 	clear := newClearDouble(t, harbor2)
 	_, _, err = do(t, transportTo(t, clear, login(password)).API(), http.MethodGet, clear.URL+"/api/v2.0/projects", nil)
 	if _, ok := errors.AsType[*ClearTextError](err); !ok || len(clear.asked) != 0 {
