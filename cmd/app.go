@@ -76,7 +76,7 @@ func oneOf(s string, of ...string) bool {
 var noTwin = map[string]bool{
 	"accept-new": true, "insecure": true, "restart": true, "half": true, "root-waits": true, "speaks": true, "client-key": true, "client-cert": true, "insecure-skip-verify": true, "plain-http": true,
 	"allow-insecure-credentials": true, "yes": true, "force": true, "root": true, "ca-file": true,
-	"realm": true, "fingerprint": true, "all": true, "keep-recorded": true, "password": true, "help": true, "version": true,
+	"realm": true, "create-project": true, "public": true, "fingerprint": true, "all": true, "keep-recorded": true, "password": true, "help": true, "version": true,
 }
 
 // fromEnvironment sets flags that were not typed from their VICR_ twins. Under

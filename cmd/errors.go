@@ -15,6 +15,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/install"
+	"github.com/vicr-cli/vicr/internal/listing"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/proof"
@@ -204,13 +205,20 @@ var rules = []rule{
 		try: "if everyone on the way may read the password: vicr login HOST --plain-http --allow-insecure-credentials", hints: clearHints,
 	},
 	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy), try: "the administrator of HOST has to mend the address that it sends clients to; -D shows each request"},
+	{code: codeUsage, when: "no project can have this name", match: is[*harbor.ProjectNameError], try: "vicr project create HOST/NAME, with a name as my-team.1"},
+	{code: codeUsage, when: "a push to a Harbor that names no project", match: is[*harbor.NoProjectPartError], try: "name one: HOST/PROJECT/REPO:TAG; what there is: vicr project ls HOST"},
+	{code: codeNotFound, when: "a push to a project that is not there; nothing was sent", match: is[*harbor.ProjectMissingError], try: "vicr project create HOST/NAME, or vicr push --create-project", hints: createHints},
+	{code: codeNotFound, when: "projects of a registry that has none", match: is[*harbor.NoProjectsError], try: "push without one: vicr push HOST/REPO:TAG"},
+	{code: codeDenied, when: "this user may not push to the project; nothing was sent", match: is[*harbor.PushDeniedError], try: "ask an administrator of the project for the role of a developer", hints: pushDeniedHints},
+	{code: codeRefused, when: "a project cannot be created while Harbor is read-only", match: isReadOnly, try: "run it again when HOST takes changes again", hints: creatorHints},
+	{code: codeDenied, when: "this user may not create projects", match: is[*harbor.ProjectDeniedError], try: "ask an administrator of HOST to create it", hints: creatorHints},
 	{code: codeDenied, when: "user name or password refused, or no permission", match: either[*auth.DeniedError, *harbor.DeniedError], try: "vicr login HOST"},
 	{
 		code: codeDenied, when: "the registry shows its repositories to administrators alone, or to nobody", match: is[*registry.CatalogError],
 		try: "log in as a user who may see them: vicr login HOST; the tags of a repository that you know: vicr ls HOST/REPO",
 	},
 	{code: codeDenied, when: "Harbor does not show a list to this user", match: is[*harbor.RefusedListError], try: "vicr login HOST, as a user who may see this", hints: listHints},
-	{code: codeNotFound, when: "no such project, or none that is shown to this user", match: is[*harbor.NoProjectError], try: "the projects that there are: vicr ls HOST", hints: projectHints},
+	{code: codeNotFound, when: "a project that is to be listed is not there", match: is[*listing.NoProjectError], try: "the projects that there are: vicr ls HOST"},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints},
 	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],
@@ -219,7 +227,9 @@ var rules = []rule{
 	{code: codeWrongBytes, when: "a manifest is not what the specs allow", match: is[*transfer.ManifestError], try: "push the image again with a current tool"},
 	{code: codeDenied, when: "the registry refuses what this user asks", match: isDenied, try: "vicr login HOST, as a user who may do this"},
 	{code: codeNetwork, when: "the registry answers with an error", match: is[*registry.Error], try: "run it again later; -D shows each request"},
-	{code: codeNetwork, when: "the registry's answer makes no sense", match: any3[*auth.AnswerError, *registry.PagingError, *harbor.AnswerError], try: "check that HOST is the address of a registry; -D shows each request"},
+	{code: codeNetwork, when: "the registry's answer makes no sense", match: func(err error) bool {
+		return any3[*auth.AnswerError, *registry.PagingError, *harbor.AnswerError](err) || is[*harbor.ListError](err)
+	}, try: "check that HOST is the address of a registry; -D shows each request"},
 	{
 		code: codeNetwork, when: "the registry cannot be reached, or is silent", match: is[*wire.Error],
 		try: "check the address and the network: curl -v https://HOST/v2/",
@@ -310,6 +320,11 @@ func isUsage(err error) bool {
 		is[*pki.BundleError](err) || is[*trust.UnknownToolError](err) ||
 		is[*auth.InputError](err) || is[*store.AmbiguousError](err) ||
 		errors.Is(err, pki.ErrUnnamed)
+}
+
+func isReadOnly(err error) bool {
+	var p *harbor.ProjectDeniedError
+	return errors.As(err, &p) && p.Why == harbor.ReadOnly
 }
 
 func isDenied(err error) bool {

@@ -19,6 +19,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/install"
+	"github.com/vicr-cli/vicr/internal/listing"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/proof"
@@ -54,6 +55,14 @@ func TestExitCodes(t *testing.T) {
 		{&wire.Error{Kind: wire.TLS, Err: &pki.CertError{Problem: pki.UnknownIssuer}}, 3},
 		{&wire.Error{Kind: wire.NotHTTPS, Err: bad}, 3},
 		{&proof.Error{}, 3},
+		{&harbor.ProjectNameError{}, 2},
+		{&harbor.NoProjectPartError{}, 2},
+		{&harbor.ProjectMissingError{}, 5},
+		{&harbor.NoProjectsError{}, 5},
+		{&harbor.PushDeniedError{}, 4},
+		{&harbor.ProjectDeniedError{Why: harbor.Administrators}, 4},
+		{&harbor.ProjectDeniedError{Why: harbor.ReadOnly}, 8},
+		{&harbor.ListError{}, 6},
 		{&auth.DeniedError{Status: 401}, 4},
 		{&registry.Error{Status: 403, Code: registry.CodeDenied}, 4},
 		{&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, 5},
@@ -104,9 +113,14 @@ func samples() []error {
 		&pki.CertError{Problem: pki.WrongName}, &pki.CertError{Problem: pki.UnknownIssuer}, &pki.CertError{Problem: pki.Weak},
 		&wire.Error{Kind: wire.TLS, Err: bad}, &wire.Error{Kind: wire.TLS, Err: &wire.ClientCertError{}}, &wire.Error{Kind: wire.NotHTTPS, Err: bad},
 		&registry.CatalogError{Err: &registry.Error{Status: 401}}, &registry.CatalogError{Err: &registry.Error{Status: 404}},
-		&harbor.RefusedListError{}, &harbor.RefusedListError{Status: 401}, &harbor.RefusedListError{Admiral: true}, &harbor.NoProjectError{}, &harbor.NoProjectError{Unsure: true},
+		&harbor.RefusedListError{}, &harbor.RefusedListError{Status: 401}, &harbor.RefusedListError{Admiral: true}, &harbor.RefusedListError{Unsure: true}, &listing.NoProjectError{},
 		&harbor.NoCAError{}, &auth.RealmError{}, &auth.RealmError{Origin: "https://x"}, &auth.ClearTextError{}, &auth.ClearTextError{Plain: true},
-		&wire.Error{Kind: wire.Policy, Err: bad}, &auth.DeniedError{}, &harbor.DeniedError{}, &registry.Error{Status: 403},
+		&wire.Error{Kind: wire.Policy, Err: bad}, &auth.DeniedError{}, &harbor.DeniedError{},
+		&harbor.ProjectNameError{}, &harbor.NoProjectPartError{}, &harbor.ProjectMissingError{}, &harbor.NoProjectsError{}, &harbor.PushDeniedError{},
+		&harbor.PushDeniedError{Unsure: true}, &harbor.ProjectDeniedError{}, &harbor.ProjectDeniedError{Why: harbor.LoginNeeded},
+		&harbor.ProjectDeniedError{Why: harbor.Administrators}, &harbor.ProjectDeniedError{Why: harbor.VICAdministrators},
+		&harbor.ProjectDeniedError{Why: harbor.SystemRobots}, &harbor.ProjectDeniedError{Why: harbor.ReadOnly}, &harbor.ListError{},
+		&registry.Error{Status: 403},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, &registry.Error{Status: 401, Code: registry.CodeProjectNotFound},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
 		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{},

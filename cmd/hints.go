@@ -141,7 +141,7 @@ func realmHints(err error, host string) []string {
 	return []string{fmt.Sprintf("if that host may have your password: vicr login %s --realm %s", host, r.Origin)}
 }
 
-func notFoundHints(err error, _ string) []string {
+func notFoundHints(err error, host string) []string {
 	var r *registry.Error
 	var p *transfer.PlatformError
 	var local *store.NameError
@@ -153,7 +153,7 @@ func notFoundHints(err error, _ string) []string {
 		}
 		return []string{"--platform takes one of: " + strings.Join(have, ", ")}
 	case errors.As(err, &r) && r.Code == registry.CodeProjectNotFound:
-		return []string{"projects are made in the registry's web page, or by its administrator"}
+		return []string{"check the name; the projects there are: vicr project ls " + host}
 	case errors.As(err, &r) && strings.Contains(r.Image[strings.LastIndexByte(r.Image, '/')+1:], ":"):
 		if img, err := ref.ParseImage(r.Image); err == nil {
 			return []string{"the tags that exist: vicr ls " + img.Name()}
@@ -170,20 +170,10 @@ func listHints(err error, host string) []string {
 	switch {
 	case r.Admiral:
 		return []string{"the tags of a repository that you know: vicr ls " + host + "/PROJECT/REPO"}
-	case r.Status == http.StatusUnauthorized:
+	case r.Unsure, r.Status == http.StatusUnauthorized:
 		return []string{"vicr login " + host}
 	}
 	return nil
-}
-
-func projectHints(err error, host string) []string {
-	var p *harbor.NoProjectError
-	errors.As(err, &p)
-	hints := []string{"the projects that there are: vicr ls " + host}
-	if p.Unsure {
-		hints = append(hints, "vicr login "+host+", as a member of the project")
-	}
-	return hints
 }
 
 func certHints(err error, host string) []string {

@@ -33,9 +33,9 @@ part of others.
 Harbor from 2.0 on lists artifacts, the newest push first: tags, digest, size,
 time of the push and what a scan found; one without a tag is there by its digest.
 Projects and repositories are in the order of their names, other tags in the
-registry's. Columns that the registry tells nothing for are left out, and with
-them the header; --quiet prints names alone. 10000 items of a Harbor are listed,
-and that there are more is said.
+registry's. Columns that the registry tells nothing for are left out, and a
+header over one column too; --quiet prints names alone. 10000 repositories or
+artifacts of a Harbor are listed, and that there are more is said.
 
 JSON is one object: Name, Kind (registries, projects, repositories or tags), a
 list for each kind, and More. What is not told is -1 or empty.`,
@@ -160,11 +160,7 @@ func (a *app) list(ctx context.Context, o listOptions) (listing.Listing, error) 
 		return listing.Listing{}, err
 	}
 	ways := listing.Options{Registry: r.auth, API: r.auth.API(), Open: r.wire, Base: r.base}
-	creds, _, err := a.credentials().Get(ctx, o.target.Host)
-	if err != nil {
-		return listing.Listing{}, err
-	}
-	if !creds.IsZero() {
+	if !r.anonymous {
 		ways.Verify = func(ctx context.Context) error {
 			_, err := r.auth.Verify(ctx)
 			return err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -14,6 +15,7 @@ type pushOptions struct {
 	images []ref.Image
 	from   string
 	jobs   int
+	create createFlag
 	tls    tlsFlags
 }
 
@@ -23,7 +25,8 @@ func newPush(a *app) *cobra.Command {
 		Use:   "push REF...",
 		Short: "Bring images from the engine, vicr's store or a folder to a registry",
 		Example: `  vicr push registry.example.com/demo/ubuntu:14.04
-  vicr push --from oci:ubuntu registry.example.com/demo/ubuntu:14.04`,
+  vicr push --from oci:ubuntu registry.example.com/demo/ubuntu:14.04
+  vicr push --create-project registry.example.com/new/ubuntu:14.04`,
 		Args: atLeast(1, "the names of images"),
 		RunE: func(c *cobra.Command, args []string) error {
 			images, err := each(args, ref.ParseImage)
@@ -36,6 +39,8 @@ func newPush(a *app) *cobra.Command {
 	}
 	c.Flags().StringVar(&o.from, "from", "auto", "the `place` that has the images: auto, docker, store or oci:DIR[:TAG]")
 	c.Flags().IntVarP(&o.jobs, "jobs", "j", 4, "how many blobs are under way at the same time")
+	c.Flags().Var(&o.create, "create-project", "create the project if it is missing: private or public")
+	c.Flags().Lookup("create-project").NoOptDefVal = private
 	o.tls.register(c.Flags())
 	return c
 }
@@ -63,6 +68,10 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, o pushO
 	if err != nil {
 		return err
 	}
+	if err := a.mayPush(ctx, r, img, o.create); err != nil {
+		return err
+	}
+	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
 	src, closeSource := at.source(img)
 	onEvent, done := a.progress()
 	moved, err := transfer.Copy(ctx, src, registry.Open(img, r.auth, r.base), transfer.Options{Jobs: o.jobs, OnEvent: onEvent})

@@ -60,6 +60,8 @@ type road struct {
 	wire   *wire.Transport
 	auth   *auth.Transport
 	policy auth.Policy
+
+	anonymous bool // nobody is logged in
 }
 
 // road opens the way to h with the credentials that the user keeps.
@@ -101,7 +103,9 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 	if mark.Clear && (t.plainHTTP || t.skipVerify) && !creds.IsZero() {
 		a.warn("the password for %s travels where others can read it", h)
 	}
-	return &road{host: h, base: w.Base(), wire: w, auth: auth.NewTransport(w, w.Base(), creds, policy), policy: policy}, nil
+	return &road{
+		host: h, base: w.Base(), wire: w, auth: auth.NewTransport(w, w.Base(), creds, policy), policy: policy, anonymous: creds.IsZero(),
+	}, nil
 }
 
 // roots are the trust anchors for h: those of --ca-file alone, or those that

@@ -28,12 +28,13 @@ type Transport struct {
 
 	turn chan struct{} // holds one value: whoever has it may ask for a token or send an unproven password
 
-	mu      sync.Mutex
-	bearer  *challenge // as the registry last wrote it; nil: not seen
-	tokens  []*token
-	basicOK bool // the registry accepted the password by HTTP Basic
-	sends   int  // of secrets, since the registry last accepted what came of one
-	refusal *DeniedError
+	mu         sync.Mutex
+	bearer     *challenge // as the registry last wrote it; nil: not seen
+	tokens     []*token
+	basicAsked bool // the registry asked for HTTP Basic when nothing was at stake
+	basicOK    bool // the registry accepted the password by HTTP Basic
+	sends      int  // of secrets, since the registry last accepted what came of one
+	refusal    *DeniedError
 }
 
 // NewTransport returns a round-tripper that speaks to the registry at base
@@ -132,7 +133,7 @@ func (t *Transport) isElsewhere(resp *http.Response) bool {
 func (t *Transport) inHand(req *http.Request) (pass, error) {
 	ctx := req.Context()
 	t.mu.Lock()
-	bearer, basic := t.bearer, t.basicOK
+	bearer, basic := t.bearer, t.basicOK || t.basicAsked && t.credentials.hasPassword()
 	t.mu.Unlock()
 	switch {
 	case t.credentials.RegistryToken != "" && t.mayReveal() == nil:
@@ -216,10 +217,16 @@ func (t *Transport) learn(ctx context.Context) error {
 		return err
 	}
 	defer discard(resp)
-	if c, ok := choose(challengesOf(resp.Header)); ok && c.scheme == schemeBearer {
-		t.mu.Lock()
+	c, ok := choose(challengesOf(resp.Header))
+	if !ok || resp.StatusCode != http.StatusUnauthorized {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.scheme == schemeBearer {
 		t.bearer = &c
-		t.mu.Unlock()
+	} else {
+		t.basicAsked = true
 	}
 	return nil
 }

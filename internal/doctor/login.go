@@ -124,8 +124,8 @@ type session struct {
 	mu      sync.Mutex
 	settled bool
 	sent    int
-	got     string   // what the first answer to a password was
-	bearers []string // the last is the one in use
+	got     string // what the first answer to a password was
+	bearers []string
 }
 
 var errTwice = errors.New("the password would be sent twice")
@@ -192,12 +192,4 @@ func (s *session) tokens() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.bearers)
-}
-
-func (s *session) lastToken() string {
-	all := s.tokens()
-	if len(all) == 0 {
-		return ""
-	}
-	return all[len(all)-1]
 }

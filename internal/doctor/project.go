@@ -2,15 +2,13 @@ package doctor
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 )
@@ -33,23 +31,21 @@ func (d *doctor) repository(f facts) ref.Image {
 // project asks whether a Harbor has the project.
 func (d *doctor) project(ctx context.Context, f facts) outcome {
 	name := d.target.project()
-	missing := fail("there is no project %s", name).
-		try("make it in the registry's web page, " + d.url(f, "/") + ", or check the name")
+	missing := d.noProject(f)
 	switch {
 	case f.session == nil:
 		return skip(notAsked)
 	case f.harbor == nil:
 		return skip("a registry of this kind has no projects")
 	}
-	if status, err := d.headProject(ctx, f, name); err == nil {
-		switch status {
-		case http.StatusOK:
-			return ok("%s exists", name)
-		case http.StatusNotFound:
-			return missing
-		}
+	there, err := harbor.NewClient(f.session.auth.API(), d.transport(f).Base()).ProjectExists(ctx, *f.harbor, name)
+	switch {
+	case err == nil && there == harbor.Exists:
+		return ok("%s exists", name)
+	case err == nil && there == harbor.Missing:
+		return missing
 	}
-	err := d.tags(ctx, f, "pull")
+	err = d.tags(ctx, f, "pull")
 	var refused *registry.Error
 	switch {
 	case err == nil:
@@ -62,24 +58,10 @@ func (d *doctor) project(ctx context.Context, f facts) outcome {
 	return skip("whether %s exists is not told to this user", name)
 }
 
-// headProject asks as nobody: before 1.10, Harbor tells that to anybody.
-func (d *doctor) headProject(ctx context.Context, f facts, name string) (status int, err error) {
-	api := "/api"
-	if f.harbor.Generation != 1 {
-		api = "/api/v2.0"
-	}
-	w := d.transport(f)
-	defer w.CloseIdleConnections()
-	u := w.Base().String() + api + "/projects?" + url.Values{"project_name": {name}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, u, http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := w.RoundTrip(req)
-	if err != nil {
-		return 0, err
-	}
-	return resp.StatusCode, resp.Body.Close()
+func (d *doctor) noProject(f facts) outcome {
+	name := d.target.project()
+	return fail("there is no project %s", name).
+		try("check the name, or create it: vicr project create " + word(d.target.Host.String()+"/"+name) + f.way())
 }
 
 // tags lists the tags with a token for actions.
@@ -114,7 +96,7 @@ func (d *doctor) pull(ctx context.Context, f facts) outcome {
 		}
 		return o.try("check the name, or push it: vicr push " + word(img.Name()) + ":TAG" + f.way())
 	case errors.As(err, &refused) && refused.Code == registry.CodeProjectNotFound:
-		return fail("there is no project %s", d.target.project()).try("make it in the registry's web page, " + d.url(f, "/"))
+		return d.noProject(f)
 	case errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden), errors.As(err, &denied):
 		return d.denied(f, "pull")
 	case err != nil:
@@ -157,11 +139,11 @@ func (d *doctor) push(ctx context.Context, f facts) outcome {
 		}
 		return warn("%s", wireWhy(err, f.limit)).try("run it again later; ask the administrator of " + d.target.Host.String())
 	}
-	actions, readable := actionsOf(f.session.lastToken(), d.repository(f).Repository)
+	granted, readable := f.session.auth.Granted(d.repository(f).Repository)
 	switch {
 	case !readable:
 		return skip("the registry's tokens cannot be read: only a push tells it")
-	case slices.Contains(actions, "push"), slices.Contains(actions, "*"):
+	case granted.May("push"):
 		return ok("allowed")
 	}
 	return d.mayNotPush(f)
@@ -170,34 +152,4 @@ func (d *doctor) push(ctx context.Context, f facts) outcome {
 func (d *doctor) mayNotPush(f facts) outcome {
 	return warn("%s: this user may not push", d.target.Path).
 		try("ask an administrator of "+d.target.project()+" for the role of a developer", "or log in as somebody else: "+d.loginLines(f, "")[0])
-}
-
-// actionsOf reads what a token allows on a repository, where it is a JWT in the
-// form of Distribution's token specification. Nobody verifies it here: it is
-// only the registry's own word.
-func actionsOf(token, repository string) (actions []string, readable bool) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return nil, false
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil {
-		return nil, false
-	}
-	var claims struct {
-		Access *[]struct {
-			Type    string   `json:"type"`
-			Name    string   `json:"name"`
-			Actions []string `json:"actions"`
-		} `json:"access"`
-	}
-	if json.Unmarshal(payload, &claims) != nil || claims.Access == nil {
-		return nil, false
-	}
-	for _, a := range *claims.Access {
-		if a.Name == repository {
-			actions = append(actions, a.Actions...)
-		}
-	}
-	return actions, true
 }

@@ -64,7 +64,7 @@ func NewClient(rt http.RoundTripper, base *url.URL) *Client {
 // does not know, is never taken for an answer of the API. The error is that of
 // the round-tripper.
 func (c *Client) Detect(ctx context.Context, service string) (Info, bool, error) {
-	named := service == Service || service == serviceOld
+	named := IsService(service)
 	var v struct {
 		Version string `json:"version"`
 	}

@@ -4,8 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,21 +12,9 @@ import (
 	"time"
 )
 
-// The limits of a list. What lies behind them is cut off, and told.
-const (
-	listPage     = 100 // items asked for at once: no Harbor gives more
-	maxListPages = 100
-	maxListItems = 10_000
-	maxListBytes = 8 << 20 // of one page
-)
-
-// A ListedProject is a project as a list shows it. Names may hold any byte.
-type ListedProject struct {
-	ID           int64
-	Name         string
-	Public       bool
-	Repositories int
-}
+// maxListed is how many repositories or artifacts are listed. What lies behind
+// is cut off, and told.
+const maxListed = 10_000
 
 // A ListedRepository is a repository as a list shows it. What the version of
 // Harbor does not tell is -1, or the zero time.
@@ -49,108 +36,26 @@ type ListedArtifact struct {
 	Scan    *Scan     // nil: this version is not asked, or shows none
 }
 
-// Projects lists the projects that the user of the round-tripper may see. More
-// says that the list was cut. Errors: [*AnswerError], [*RefusedListError], those
-// of the round-tripper.
-func (c *Client) Projects(ctx context.Context, i Info) (all []ListedProject, more bool, err error) {
-	return c.projects(ctx, i, "")
-}
-
-// projects lists those whose name has a part. Which parameter that takes
-// depends on the version, and the others are ignored: callers look themselves.
-func (c *Client) projects(ctx context.Context, i Info, part string) (all []ListedProject, more bool, err error) {
-	l := list[ListedProject]{what: "its projects", parse: parseProject, key: func(p ListedProject) string { return p.Name }}
-	query := url.Values{}
-	if part != "" {
-		query.Set("name", part)
-	}
-	if i.Generation != 1 {
-		err = c.pages(ctx, pathV2+"/projects", query, &l)
-		return l.all, l.more, err
-	}
-	if part != "" {
-		query.Set("project_name", part) // 1.1
-	}
-	err = c.pages(ctx, pathV1+"/projects", query, &l)
-	refused, ok := err.(*RefusedListError) //nolint:errorlint // made by pages itself
-	anonymous := ok && refused.Status == http.StatusUnauthorized
-	if !anonymous && !ofOne(i.Version) {
-		return l.all, l.more, err
-	}
-	// 1.1 lists the projects that one is a member of, and the public ones only to
-	// whoever asks for those.
-	query.Set("is_public", "1")
-	open := list[ListedProject]{what: l.what, parse: l.parse, key: l.key}
-	err = c.pages(ctx, pathV1+"/projects", query, &open)
-	for _, p := range open.all {
-		if !l.have[p.Name] {
-			l.all = append(l.all, p)
-		}
-	}
-	return l.all, l.more || open.more, err
-}
-
-// ofOne says whether a version is 1.1 or older.
-func ofOne(version string) bool {
-	version = strings.TrimPrefix(version, "v")
-	return strings.HasPrefix(version, "1.1.") || version == "1.1" || strings.HasPrefix(version, "0.")
-}
-
-func parseProject(raw json.RawMessage) (ListedProject, bool) {
-	var p struct {
-		ID           int64           `json:"project_id"`
-		Name         string          `json:"name"`
-		Public       json.RawMessage `json:"public"` // before 1.3: 1 or 0
-		Repositories int             `json:"repo_count"`
-		Metadata     struct {
-			Public string `json:"public"`
-		} `json:"metadata"`
-	}
-	if json.Unmarshal(raw, &p) != nil || p.Name == "" {
-		return ListedProject{}, false
-	}
-	old := string(p.Public)
-	return ListedProject{
-		ID: p.ID, Name: p.Name, Public: p.Metadata.Public == "true" || old == "1" || old == "true",
-		Repositories: p.Repositories,
-	}, true
-}
-
 // Repositories lists those of a project. More says that the list was cut.
-// Errors: [*NoProjectError], [*AnswerError], [*RefusedListError], those of the
-// round-tripper.
+// Errors: [*ProjectMissingError], [*RefusedListError], [*ListError], [*AnswerError],
+// those of the round-tripper.
 func (c *Client) Repositories(ctx context.Context, i Info, project string) (all []ListedRepository, more bool, err error) {
 	l := list[ListedRepository]{
 		what: "the repositories of " + project, parse: parseRepository,
 		key: func(r ListedRepository) string { return r.Name },
 	}
 	if i.Generation != 1 {
-		err = c.pages(ctx, pathV2+"/projects/"+url.PathEscape(project)+"/repositories", nil, &l)
+		err = c.listed(ctx, pathV2+pathProjects+"/"+url.PathEscape(project)+"/repositories", url.Values{}, &l)
 		return l.all, l.more, c.whyRefused(ctx, i, project, err)
 	}
-	id, err := c.projectID(ctx, i, project)
-	if err != nil {
-		return nil, false, err
+	p, found, err := c.Project(ctx, i, project) // 1.x knows it by its number
+	if err == nil && !found {
+		err = &RefusedListError{What: l.what}
 	}
-	err = c.pages(ctx, pathV1+"/repositories", url.Values{"project_id": {strconv.FormatInt(id, 10)}}, &l)
+	if err == nil {
+		err = c.listed(ctx, pathV1+"/repositories", url.Values{"project_id": {strconv.FormatInt(p.ID, 10)}}, &l)
+	}
 	return l.all, l.more, c.whyRefused(ctx, i, project, err)
-}
-
-// projectID finds the number by which 1.x knows a project.
-func (c *Client) projectID(ctx context.Context, i Info, project string) (int64, error) {
-	all, more, err := c.projects(ctx, i, project)
-	if err != nil {
-		return 0, err
-	}
-	for _, p := range all {
-		if p.Name == project {
-			return p.ID, nil
-		}
-	}
-	if more {
-		return 0, &AnswerError{Path: pathV1 + "/projects", Status: http.StatusOK, Why: "more projects than are looked at, and none of the first is " + project}
-	}
-	return 0, c.whyRefused(ctx, i, project, &RefusedListError{What: "the repositories of " + project})
 }
 
 func parseRepository(raw json.RawMessage) (ListedRepository, bool) {
@@ -184,21 +89,21 @@ func parseRepository(raw json.RawMessage) (ListedRepository, bool) {
 // Artifacts lists what a repository, named without its project, has. More says
 // that the list was cut. A Harbor 1.x gives an empty list where there is no
 // such repository. Errors: [*RefusedListError], also where there is none
-// (status 404), [*AnswerError], those of the round-tripper.
+// (status 404), [*ListError], [*AnswerError], those of the round-tripper.
 func (c *Client) Artifacts(ctx context.Context, i Info, project, repository string) (all []ListedArtifact, more bool, err error) {
 	l := list[ListedArtifact]{what: "the tags of " + project + "/" + repository, key: func(a ListedArtifact) string {
 		return strings.Join(append([]string{a.Digest}, a.Tags...), "\n")
 	}}
 	if i.Generation == 1 {
 		l.parse = parseTag
-		err = c.pages(ctx, pathV1+"/repositories/"+project+"/"+repository+"/tags", nil, &l)
+		err = c.listed(ctx, pathV1+"/repositories/"+project+"/"+repository+"/tags", url.Values{}, &l)
 		return l.all, l.more, err
 	}
 	l.parse = parseArtifact
 	// nginx undoes one encoding of a slash in the name.
 	name := url.PathEscape(url.PathEscape(repository))
 	query := url.Values{"with_tag": {"true"}, "with_scan_overview": {"true"}}
-	err = c.pages(ctx, pathV2+"/projects/"+url.PathEscape(project)+"/repositories/"+name+"/artifacts", query, &l)
+	err = c.listed(ctx, pathV2+pathProjects+"/"+url.PathEscape(project)+"/repositories/"+name+"/artifacts", query, &l)
 	return l.all, l.more, err
 }
 
@@ -271,105 +176,53 @@ type list[T any] struct {
 	have map[string]bool
 }
 
-func (l *list[T]) items() int { return len(l.all) }
-
-// add takes what a page holds, and says how much of it was new.
-func (l *list[T]) add(raw []json.RawMessage) (fresh int, ok bool) {
+// add takes what a page holds, and says how much of it was new: nothing once
+// there is enough, so that no more pages are asked for.
+func (l *list[T]) add(body []byte) (fresh int, err error) {
+	var page []json.RawMessage
+	if err := json.Unmarshal(body, &page); err != nil { // null is an empty one
+		return 0, err
+	}
 	if l.have == nil {
 		l.have = map[string]bool{}
 	}
-	for _, r := range raw {
-		item, ok := l.parse(bytes.TrimSpace(r))
+	for _, raw := range page {
+		item, ok := l.parse(bytes.TrimSpace(raw))
 		if !ok {
-			return 0, false
+			return 0, errors.New("an item of another kind")
 		}
 		key := l.key(item)
 		if l.have[key] {
 			continue
 		}
-		if len(l.all) == maxListItems {
+		if len(l.all) == maxListed {
 			l.more = true
-			return fresh, true
+			return 0, nil
 		}
 		l.have[key] = true
 		l.all = append(l.all, item)
 		fresh++
 	}
-	return fresh, true
+	return fresh, nil
 }
 
 func (l *list[T]) about() string { return l.what }
-func (l *list[T]) cut()          { l.more = true }
 
-type pageTaker interface {
+// A taker takes the pages of a list.
+type taker interface {
 	about() string
-	add([]json.RawMessage) (fresh int, ok bool)
-	items() int
-	cut()
+	add(body []byte) (fresh int, err error)
 }
 
-// pages asks for one page after the other by its number: links that the server
-// sends are not followed. The list ends with a page that is not full, unless
-// the server said that there is more, or with one that has nothing new.
-func (c *Client) pages(ctx context.Context, path string, query url.Values, l pageTaker) error {
-	q := url.Values{}
-	for k, v := range query {
-		q[k] = v
-	}
-	q.Set("page_size", strconv.Itoa(listPage))
-	seen := 0
-	for number := 1; ; number++ {
-		q.Set("page", strconv.Itoa(number))
-		raw, total, err := c.page(ctx, path, q, l.about())
-		if err != nil {
-			return err
-		}
-		fresh, ok := l.add(raw)
-		if !ok {
-			return &AnswerError{Path: path, Status: http.StatusOK, Why: "a list of something else"}
-		}
-		seen += len(raw)
-		switch {
-		case fresh == 0, total >= 0 && seen >= total, total < 0 && len(raw) != listPage:
-			return nil
-		case number == maxListPages || l.items() >= maxListItems:
-			l.cut()
-			return nil
+// listed gets a list, whose refusal is a [*RefusedListError].
+func (c *Client) listed(ctx context.Context, path string, query url.Values, l taker) error {
+	err := c.pages(ctx, path, query, l.add)
+	answer, ok := errors.AsType[*AnswerError](err)
+	if ok {
+		switch answer.Status {
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+			return &RefusedListError{What: l.about(), Status: answer.Status}
 		}
 	}
-}
-
-// page gets one page; total is -1 where the server does not tell it.
-func (c *Client) page(ctx context.Context, path string, query url.Values, what string) (items []json.RawMessage, total int, err error) {
-	resp, err := c.get(ctx, path+"?"+query.Encode(), "application/json", nil)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer closeBody(resp)
-	fail := func(why string) ([]json.RawMessage, int, error) {
-		return nil, 0, &AnswerError{Path: path, Status: resp.StatusCode, Why: why}
-	}
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
-		return nil, 0, &RefusedListError{What: what, Status: resp.StatusCode}
-	default:
-		return fail("")
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxListBytes+1))
-	switch {
-	case err != nil:
-		return nil, 0, fmt.Errorf("read %s: %w", path, err)
-	case len(body) > maxListBytes:
-		return fail("a page larger than 8 MiB")
-	case isPage(resp, body):
-		return fail("a web page and no list")
-	case json.Unmarshal(body, &items) != nil: // null is an empty list
-		return fail("no list")
-	}
-	total, err = strconv.Atoi(resp.Header.Get("X-Total-Count"))
-	if err != nil || total < 0 {
-		total = -1
-	}
-	return items, total, nil
+	return err
 }

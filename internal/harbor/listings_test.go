@@ -25,7 +25,7 @@ func reply(status int, header http.Header, body string) *http.Response {
 
 func to(f roundTrip) *Client { return NewClient(f, &url.URL{Scheme: "https", Host: "harbor.test"}) }
 
-// numbered is a page of projects from one number on.
+// numbered is a page of repositories from one number on.
 func numbered(from, n int) string {
 	var all []string
 	for i := range n {
@@ -34,27 +34,21 @@ func numbered(from, n int) string {
 	return "[" + strings.Join(all, ",") + "]"
 }
 
-func TestPagesEnd(t *testing.T) {
+func TestListsAreBounded(t *testing.T) {
 	t.Parallel()
 	count := func(s string) http.Header { return http.Header{"X-Total-Count": {s}} }
 	for name, tc := range map[string]struct {
-		answer      func(page string, n int) *http.Response
+		answer      func(n int) *http.Response
 		items, asks int
 		more        bool
 	}{
-		"one page":         {func(string, int) *http.Response { return reply(200, count("2"), numbered(0, 2)) }, 2, 1, false},
-		"null":             {func(string, int) *http.Response { return reply(200, count("0"), "null") }, 0, 1, false},
-		"an empty list":    {func(string, int) *http.Response { return reply(200, nil, "[]") }, 0, 1, false},
-		"no count, short":  {func(string, int) *http.Response { return reply(200, nil, numbered(0, 99)) }, 99, 1, false},
-		"the same again":   {func(string, int) *http.Response { return reply(200, count("9999"), numbered(0, 100)) }, 100, 2, false},
-		"smaller pages":    {func(_ string, n int) *http.Response { return reply(200, count("30"), numbered(n*10, 10)) }, 30, 3, false},
-		"without end":      {func(_ string, n int) *http.Response { return reply(200, count("999999"), numbered(n*100, 100)) }, 10_000, 100, true},
-		"without end, one": {func(_ string, n int) *http.Response { return reply(200, count("999999"), numbered(n, 1)) }, 100, 100, true},
-		"all at once":      {func(string, int) *http.Response { return reply(200, nil, numbered(0, 12_000)) }, 10_000, 1, true},
-		"a bad count":      {func(string, int) *http.Response { return reply(200, count("-7"), numbered(0, 3)) }, 3, 1, false},
-		"a link elsewhere": {func(string, int) *http.Response {
-			return reply(200, http.Header{"Link": {`<https://evil.test/api/v2.0/projects?page=2>; rel="next"`}}, numbered(0, 2))
-		}, 2, 1, false},
+		"one page":       {func(int) *http.Response { return reply(200, count("2"), numbered(0, 2)) }, 2, 1, false},
+		"null":           {func(int) *http.Response { return reply(200, count("0"), "null") }, 0, 1, false},
+		"an empty list":  {func(int) *http.Response { return reply(200, nil, "[]") }, 0, 1, false},
+		"the same again": {func(int) *http.Response { return reply(200, count("9999"), numbered(0, 100)) }, 100, 2, false},
+		"smaller pages":  {func(n int) *http.Response { return reply(200, count("30"), numbered(n*10, 10)) }, 30, 3, false},
+		"without end":    {func(n int) *http.Response { return reply(200, count("999999"), numbered(n*100, 100)) }, 10_000, 101, true},
+		"all at once":    {func(int) *http.Response { return reply(200, nil, numbered(0, 12_000)) }, 10_000, 1, true},
 	} {
 		asks := 0
 		c := to(func(r *http.Request) *http.Response {
@@ -62,9 +56,9 @@ func TestPagesEnd(t *testing.T) {
 				t.Errorf("%s: asked %s %s", name, r.Method, r.URL)
 			}
 			asks++
-			return tc.answer(r.URL.Query().Get("page"), asks-1)
+			return tc.answer(asks - 1)
 		})
-		all, more, err := c.Projects(t.Context(), Info{Generation: 2})
+		all, more, err := c.Repositories(t.Context(), Info{Generation: 2}, "demo")
 		if err != nil || len(all) != tc.items || asks != tc.asks || more != tc.more {
 			t.Errorf("%s: %d items, %d requests, more %v, %v", name, len(all), asks, more, err)
 		}
@@ -74,17 +68,21 @@ func TestPagesEnd(t *testing.T) {
 func TestListsThatAreNone(t *testing.T) {
 	t.Parallel()
 	for name, resp := range map[string]func() *http.Response{
-		"a web page":                         func() *http.Response { return reply(200, http.Header{"Content-Type": {"text/html"}}, "<html>") },
-		"no list: an object":                 func() *http.Response { return reply(200, nil, `{"name":"x"}`) },
-		"a list of something else: numbers":  func() *http.Response { return reply(200, nil, `[1,2]`) },
-		"a list of something else: no names": func() *http.Response { return reply(200, nil, `[{}]`) },
-		"no list: cut":                       func() *http.Response { return reply(200, nil, `[{"name":"x"`) },
-		"larger than 8 MiB":                  func() *http.Response { return reply(200, nil, "["+strings.Repeat(" ", maxListBytes)+"]") },
-		"status 500":                         func() *http.Response { return reply(500, nil, "") },
-		"status 302":                         func() *http.Response { return reply(302, http.Header{"Location": {"https://evil.test"}}, "") },
+		"a web page":         func() *http.Response { return reply(200, http.Header{"Content-Type": {"text/html"}}, "<html>") },
+		"no list: an object": func() *http.Response { return reply(200, nil, `{"name":"x"}`) },
+		"no list: numbers":   func() *http.Response { return reply(200, nil, `[1,2]`) },
+		"no list: no names":  func() *http.Response { return reply(200, nil, `[{}]`) },
+		"no list: cut":       func() *http.Response { return reply(200, nil, `[{"name":"x"`) },
+		"larger than":        func() *http.Response { return reply(200, nil, "["+strings.Repeat(" ", maxPage)+"]") },
+		"status 500":         func() *http.Response { return reply(500, nil, "") },
+		"status 302":         func() *http.Response { return reply(302, http.Header{"Location": {"https://evil.test"}}, "") },
+		"leads elsewhere": func() *http.Response {
+			return reply(200, http.Header{"Link": {`<https://evil.test/api/v2.0/projects/demo/repositories?page=2>; rel="next"`}}, `[{"name":"x"}]`)
+		},
 	} {
-		_, _, err := to(func(*http.Request) *http.Response { return resp() }).Projects(t.Context(), Info{Generation: 2})
-		if answer := (*AnswerError)(nil); !errors.As(err, &answer) || !strings.Contains(err.Error(), strings.Split(name, ":")[0]) {
+		_, _, err := to(func(*http.Request) *http.Response { return resp() }).Repositories(t.Context(), Info{Generation: 2}, "demo")
+		answer, list := (*AnswerError)(nil), (*ListError)(nil)
+		if !errors.As(err, &answer) && !errors.As(err, &list) || !strings.Contains(err.Error(), strings.Split(name, ":")[0]) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -159,33 +157,6 @@ func TestScansInWords(t *testing.T) {
 		}
 		if got := parseScan(raw).String(); got != want {
 			t.Errorf("%s: %s, want %s", reports, got, want)
-		}
-	}
-}
-
-// 1.1 lists what is public apart from one's own, and to nobody else.
-func TestProjectsOfHarbor11(t *testing.T) {
-	t.Parallel()
-	for name, own := range map[string]*http.Response{
-		"nobody": reply(401, nil, ""), "a member": reply(200, nil, `[{"name":"mine","public":0},{"name":"open","public":1}]`),
-	} {
-		c := to(func(r *http.Request) *http.Response {
-			if r.URL.Query().Get("is_public") == "1" {
-				return reply(200, nil, `[{"name":"open","public":1},{"name":"other","public":1}]`)
-			}
-			return own
-		})
-		all, _, err := c.Projects(t.Context(), Info{Generation: 1, Version: "v1.1.2"})
-		var got []string
-		for _, p := range all {
-			got = append(got, fmt.Sprintf("%s %v", p.Name, p.Public))
-		}
-		want := "open true, other true"
-		if name == "a member" {
-			want = "mine false, " + want
-		}
-		if s := strings.Join(got, ", "); err != nil || s != want {
-			t.Errorf("%s: %s, %v, want %s", name, s, err, want)
 		}
 	}
 }

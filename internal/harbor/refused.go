@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 )
 
 // A RefusedListError says that Harbor shows a list to others only: not without
@@ -14,11 +13,14 @@ import (
 type RefusedListError struct {
 	What    string // "its projects", "the repositories of demo"
 	Status  int
+	Unsure  bool // or there is no such project: Harbor does not tell
 	Admiral bool // inside vSphere Integrated Containers, where most lists are for the web page alone
 }
 
 func (e *RefusedListError) Error() string {
 	switch {
+	case e.Unsure:
+		return fmt.Sprintf("the registry does not show %s, and not whether there is such a project", e.What)
 	case e.Status == 0:
 		return fmt.Sprintf("the registry shows %s to members alone", e.What)
 	case e.Admiral:
@@ -31,58 +33,23 @@ func (e *RefusedListError) Error() string {
 	return fmt.Sprintf("the registry does not show %s to this user", e.What)
 }
 
-// A NoProjectError says that Harbor has no such project.
-type NoProjectError struct {
-	Project string
-	Unsure  bool // or that it is one that this user is no member of: Harbor does not tell
-}
-
-func (e *NoProjectError) Error() string {
-	if e.Unsure {
-		return fmt.Sprintf("no project %s, or none that is shown to this user", e.Project)
-	}
-	return fmt.Sprintf("no project %s", e.Project)
-}
-
 // whyRefused finds out what a refusal of a project's list means: Harbor says
-// 403 to a user also where there is no such project, and tells any user by HEAD
-// whether there is one.
+// 403 to a user also where there is no such project.
 func (c *Client) whyRefused(ctx context.Context, i Info, project string, err error) error {
-	var refused *RefusedListError
-	if !errors.As(err, &refused) {
+	refused, ok := errors.AsType[*RefusedListError](err)
+	if !ok {
 		return err
 	}
 	refused.Admiral = i.Admiral && refused.Status != http.StatusNotFound
-	switch refused.Status {
-	case http.StatusNotFound:
-		return &NoProjectError{Project: project}
-	case http.StatusUnauthorized:
+	if refused.Status == http.StatusUnauthorized {
 		return refused
 	}
-	switch c.headProject(ctx, i, project) {
-	case http.StatusOK:
-		return refused
-	case http.StatusNotFound:
-		return &NoProjectError{Project: project}
+	if refused.Status != http.StatusNotFound {
+		there, err := c.ProjectExists(ctx, i, project)
+		refused.Unsure = err != nil || there == Untold
+		if there != Missing {
+			return refused
+		}
 	}
-	return &NoProjectError{Project: project, Unsure: true}
-}
-
-// headProject is the status of the answer to whether there is a project, 0 for none.
-func (c *Client) headProject(ctx context.Context, i Info, project string) int {
-	api := pathV2
-	if i.Generation == 1 {
-		api = pathV1
-	}
-	query := url.Values{"project_name": {project}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.base.String()+api+"/projects?"+query, http.NoBody)
-	if err != nil {
-		return 0
-	}
-	resp, err := c.rt.RoundTrip(req)
-	if err != nil {
-		return 0
-	}
-	closeBody(resp)
-	return resp.StatusCode
+	return &ProjectMissingError{Project: project}
 }

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -79,7 +80,7 @@ type Listing struct {
 	Repositories []Repository // below a repository that is listed, too
 	Tags         []string     // all of them, each once
 	Artifacts    []Artifact   // what the tags stand for, and what has none; empty where the registry does not tell
-	More         bool         // the registry has more than is listed: 10000 of a Harbor
+	More         bool         // there are more repositories or artifacts than the 10000 that are listed
 }
 
 // A Project is one of a Harbor.
@@ -121,8 +122,15 @@ type Options struct {
 	Verify func(context.Context) error
 }
 
-// Of lists what is below t. Errors are those of packages harbor and registry,
-// of the round-trippers and of Verify.
+// A NoProjectError says that a project that was to be listed is not there.
+type NoProjectError struct {
+	Project string
+}
+
+func (e *NoProjectError) Error() string { return fmt.Sprintf("there is no project %q", e.Project) }
+
+// Of lists what is below t. Errors are [*NoProjectError], those of packages
+// harbor and registry, of the round-trippers and of Verify.
 func Of(ctx context.Context, t Target, o Options) (Listing, error) {
 	l := Listing{Name: t.String(), Projects: []Project{}, Repositories: []Repository{}, Tags: []string{}, Artifacts: []Artifact{}}
 	info, isHarbor, err := harbor.NewClient(o.Open, o.Base).Detect(ctx, "")
@@ -153,8 +161,7 @@ func Of(ctx context.Context, t Target, o Options) (Listing, error) {
 
 func (l *Listing) projects(ctx context.Context, h *harbor.Client, info harbor.Info) error {
 	l.Kind = Projects
-	all, more, err := h.Projects(ctx, info)
-	l.More = more
+	all, err := h.Projects(ctx, info)
 	for _, p := range all {
 		l.Projects = append(l.Projects, Project{Name: p.Name, Public: p.Public, Repositories: p.Repositories})
 	}
@@ -165,6 +172,9 @@ func (l *Listing) projects(ctx context.Context, h *harbor.Client, info harbor.In
 func (l *Listing) repositories(ctx context.Context, h *harbor.Client, info harbor.Info, project string) error {
 	l.Kind = Repositories
 	all, more, err := h.Repositories(ctx, info, project)
+	if _, missing := errors.AsType[*harbor.ProjectMissingError](err); missing {
+		return &NoProjectError{Project: project}
+	}
 	l.More = more
 	for _, r := range all {
 		l.Repositories = append(l.Repositories, Repository{Name: r.Name, Tags: r.Tags, Pulls: r.Pulls, Updated: stamp(r.Updated)})

@@ -171,14 +171,14 @@ func TestWhatIsNotShownSaysWhy(t *testing.T) {
 	t.Parallel()
 	kind := func(err error) string {
 		var refused *harbor.RefusedListError
-		var none *harbor.NoProjectError
+		var none *listing.NoProjectError
 		var answer *registry.Error
 		var denied *auth.DeniedError
 		switch {
+		case errors.As(err, &refused) && refused.Unsure:
+			return "refused, or no project"
 		case errors.As(err, &refused):
 			return fmt.Sprintf("refused %d", refused.Status)
-		case errors.As(err, &none) && none.Unsure:
-			return "no project?"
 		case errors.As(err, &none):
 			return "no project"
 		case errors.As(err, &answer) && errors.Is(err, transfer.ErrNotFound):
@@ -200,8 +200,8 @@ func TestWhatIsNotShownSaysWhy(t *testing.T) {
 	}
 	for like, tests := range map[sandbox.Like][]result{
 		sandbox.Harbor11: {
-			{"", "nope", "no project?"},
-			{"", "secret", "no project?"},
+			{"", "nope", "refused, or no project"},
+			{"", "secret", "refused, or no project"},
 			{"dev", "team/none", "not found"},
 		},
 		sandbox.Harbor15:  v1,

@@ -1,0 +1,336 @@
+package cmd_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/sandbox"
+)
+
+// A log of what was asked of a registry.
+type requests struct {
+	mu          sync.Mutex
+	all         []string // "GET /v2/ 401"
+	first, last time.Time
+}
+
+func (r *requests) add(method, path string, status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = time.Now()
+	if len(r.all) == 0 {
+		r.first = r.last
+	}
+	r.all = append(r.all, fmt.Sprintf("%s %s %d", method, path, status))
+}
+
+// take returns what was asked since the last time, and for how long. The last
+// request may be noted after its answer came.
+func (r *requests) take() ([]string, time.Duration) {
+	for before := -1; ; time.Sleep(20 * time.Millisecond) {
+		r.mu.Lock()
+		all := r.all
+		if len(all) == before {
+			r.all = nil
+			r.mu.Unlock()
+			return all, r.last.Sub(r.first)
+		}
+		before = len(all)
+		r.mu.Unlock()
+	}
+}
+
+// A rig is a sandbox and somebody who has an image to push to it.
+type rig struct {
+	t    *testing.T
+	box  *sandbox.Sandbox
+	seen requests
+	home string
+}
+
+func newRig(t *testing.T, o sandbox.Options) *rig {
+	t.Helper()
+	r := &rig{t: t, home: t.TempDir()}
+	o.OnRequest = r.seen.add
+	var err error
+	if r.box, err = sandbox.Start(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.box.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(r.home, "ca.crt"), pki.EncodePEM(r.box.CA()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.login("dev", "")
+	if code, said := r.vicr("", "pull", "--to", "oci:image", r.box.Host()+"/library/hello:1.0"); code != 0 {
+		t.Fatalf("pull: %d\n%s", code, said)
+	}
+	return r
+}
+
+// login writes what docker login would have: the user's own password for "".
+func (r *rig) login(user, password string) {
+	r.t.Helper()
+	for _, u := range r.box.Users() {
+		if u.Name == user && password == "" {
+			password = u.Password
+		}
+	}
+	auths := map[string]any{}
+	if user != "" {
+		auths[r.box.Host()] = map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(user + ":" + password))}
+	}
+	raw, err := json.Marshal(map[string]any{"auths": auths})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.home, "config.json"), raw, 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// vicr runs a command and returns its exit code and all that it said.
+func (r *rig) vicr(stdin string, args ...string) (int, string) {
+	r.t.Helper()
+	c := exec.CommandContext(r.t.Context(), "vicr", append(args, "--ca-file", "ca.crt")...)
+	c.Dir = r.home
+	c.Stdin = strings.NewReader(stdin)
+	c.Env = []string{"HOME=" + r.home, "DOCKER_CONFIG=" + r.home, "TMPDIR=" + r.home, "DOCKER_HOST=unix://" + r.home + "/none"}
+	out, err := c.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode(), string(out)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return 0, string(out)
+}
+
+var blobs = regexp.MustCompile(`/blobs/|^PUT |^PATCH `)
+
+// What is to be said about a push is found out before a blob is asked about, in
+// every Harbor.
+func TestARefusedPushSendsNothing(t *testing.T) {
+	t.Parallel()
+	for _, like := range sandbox.Likes() {
+		if like == sandbox.Distribution {
+			continue
+		}
+		o := sandbox.Options{Like: like, Users: []sandbox.User{{Name: "guest"}, {Name: "stranger"}, {Name: "robot$demo+ci", Kind: sandbox.Robot}}, Projects: []sandbox.Project{
+			{Name: "demo", Members: map[string]sandbox.Role{"dev": sandbox.Developer, "guest": sandbox.Guest}},
+		}}
+		for _, tt := range []struct {
+			name, user, password, image string
+			flags                       []string
+			code                        int
+			says                        []string
+			most                        int // requests
+		}{
+			{"missing project", "dev", "", "missing/app:1", nil, 5, []string{`there is no project "missing"`, "hint: vicr project create HOST/missing", "--create-project"}, 5},
+			{"missing project, a robot", "robot$demo+ci", "", "missing/app:1", nil, 5, []string{`there is no project "missing"`}, 5},
+			{"a guest", "guest", "", "demo/app:1", nil, 4, []string{`may pull from project "demo", and not push`, "ask an administrator of project demo"}, 4},
+			{"a stranger", "stranger", "", "demo/app:1", nil, 4, []string{`no member of project "demo"`}, 5},
+			{"a stranger who would create it", "stranger", "", "demo/app:1", []string{"--create-project"}, 4, []string{`no member of project "demo"`}, 5},
+			{"a public project", "dev", "", "library/app:1", nil, 4, []string{`may pull from project "library", and not push`}, 4},
+			{"no project", "dev", "", "app:1", nil, 2, []string{`"app" names no project`, "hint: name one: HOST/PROJECT/REPO:TAG"}, 1},
+			{"nobody", "", "", "missing/app:1", []string{"--create-project"}, 4, []string{"wants a login", "hint: vicr login HOST"}, 2},
+			{"a wrong password", "dev", "wrong", "demo/app:1", nil, 4, []string{"refused the credentials", "hint: vicr login HOST"}, 2},
+		} {
+			t.Run(string(like)+", "+tt.name, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, o)
+				r.login(tt.user, tt.password)
+				r.seen.take()
+				code, said := r.vicr("y\n", append([]string{"push", "--from", "oci:image", r.box.Host() + "/" + tt.image}, tt.flags...)...)
+				asked, took := r.seen.take()
+				if code != tt.code {
+					t.Errorf("exit code %d, want %d", code, tt.code)
+				}
+				for _, want := range tt.says {
+					if want = strings.ReplaceAll(want, "HOST", r.box.Host()); !strings.Contains(said, want) {
+						t.Errorf("%q is not said", want)
+					}
+				}
+				if slices.ContainsFunc(asked, blobs.MatchString) || len(asked) > tt.most || strings.Contains(strings.Join(asked, "\n"), "POST") {
+					t.Errorf("%d requests, want %d at most and none about blobs: %q", len(asked), tt.most, asked)
+				}
+				if took > time.Second { // docker asks again for a minute
+					t.Errorf("asked for %s", took)
+				}
+				if t.Failed() {
+					t.Log(said)
+				}
+			})
+		}
+	}
+}
+
+// A push that is allowed does not pay for the question: the token is the one
+// that it needs, and the realm is learnt once.
+func TestAskingBeforeAPushIsFree(t *testing.T) {
+	t.Parallel()
+	for _, like := range sandbox.Likes() {
+		t.Run(string(like), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, sandbox.Options{Like: like})
+			r.seen.take()
+			if code, said := r.vicr("", "push", "--from", "oci:image", r.box.Host()+"/demo/app:1"); code != 0 {
+				t.Fatalf("exit code %d\n%s", code, said)
+			}
+			asked, _ := r.seen.take()
+			count := func(what string) (n int) {
+				for _, one := range asked {
+					if strings.HasPrefix(one, what) {
+						n++
+					}
+				}
+				return n
+			}
+			if n := count("GET /v2/ 401"); n != 1 {
+				t.Errorf("the realm is learnt %d times", n)
+			}
+			tokens := 1
+			if like == sandbox.Distribution {
+				tokens = 0
+			}
+			if n := count("GET /service/token"); n != tokens {
+				t.Errorf("%d tokens, want %d", n, tokens)
+			}
+			for _, one := range asked {
+				if strings.HasSuffix(one, " 401") && one != "GET /v2/ 401" || strings.Contains(one, "/api/") {
+					t.Errorf("for nothing: %s", one)
+				}
+			}
+			if t.Failed() {
+				t.Logf("%q", asked)
+			}
+		})
+	}
+}
+
+func TestAPushCreatesItsProject(t *testing.T) {
+	t.Parallel()
+	for _, like := range sandbox.Likes() {
+		if like == sandbox.Distribution {
+			continue
+		}
+		for flag, visibility := range map[string]string{"--create-project": "private", "--create-project=private": "private", "--create-project=public": "public"} {
+			t.Run(string(like)+" "+flag, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, sandbox.Options{Like: like})
+				code, said := r.vicr("", "push", flag, "--from", "oci:image", r.box.Host()+"/new/app:1")
+				if code != 0 || !strings.Contains(said, "created "+r.box.Host()+"/new, "+visibility) {
+					t.Fatalf("exit code %d\n%s", code, said)
+				}
+				code, said = r.vicr("", "project", "ls", r.box.Host())
+				if want := regexp.MustCompile(`(?m)^new +` + visibility + ` `); code != 0 || !want.MatchString(said) {
+					t.Errorf("exit code %d\n%s", code, said)
+				}
+				code, said = r.vicr("", "push", flag, "--from", "oci:image", r.box.Host()+"/new/app:2")
+				if code != 0 || strings.Contains(said, "created") {
+					t.Errorf("again: exit code %d\n%s", code, said)
+				}
+			})
+		}
+	}
+}
+
+// Where Harbor tells a user of OIDC nothing about a project, both are said, and
+// only creating it shows which it was.
+func TestWhatCannotBeToldApartIsSaid(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{Users: []sandbox.User{{Name: "sso", Kind: sandbox.OIDC}}, Policy: sandbox.Policy{AuthMode: "oidc_auth"}})
+	r.login("sso", "")
+	for _, project := range []string{"missing", "demo"} {
+		code, said := r.vicr("", "push", "--from", "oci:image", r.box.Host()+"/"+project+"/app:1")
+		for _, want := range []string{`there is no project "` + project + `", or this user may not push to it`, "hint: ask an administrator", "hint: if there is no such project: vicr project create " + r.box.Host() + "/" + project} {
+			if code != 4 || !strings.Contains(said, want) {
+				t.Errorf("exit code %d, want 4 and %q\n%s", code, want, said)
+			}
+		}
+	}
+	if code, said := r.vicr("", "push", "--create-project", "--from", "oci:image", r.box.Host()+"/demo/app:1"); code != 4 || !strings.Contains(said, `no member of project "demo"`) {
+		t.Errorf("exit code %d\n%s", code, said)
+	}
+	if code, said := r.vicr("", "push", "--create-project", "--from", "oci:image", r.box.Host()+"/missing/app:1"); code != 0 {
+		t.Errorf("exit code %d\n%s", code, said)
+	}
+}
+
+// Who may not create a project is told who may.
+func TestProjectsThatMayNotBeCreated(t *testing.T) {
+	t.Parallel()
+	for _, like := range sandbox.Likes() {
+		if like == sandbox.Distribution {
+			continue
+		}
+		for _, tt := range []struct {
+			name   string
+			policy sandbox.Policy
+			code   int
+			says   string
+		}{
+			{"administrators only", sandbox.Policy{AdminOnly: true}, 4, "only administrators may do that here"},
+			{"inside VIC", sandbox.Policy{Admiral: true}, 4, "only administrators of vSphere Integrated Containers may do that here"},
+			{"read-only", sandbox.Policy{ReadOnly: true}, 8, "Harbor is in read-only mode"},
+		} {
+			if like == sandbox.Harbor216 && !tt.policy.AdminOnly {
+				continue // no VIC has it, and the sandbox creates projects there in read-only mode
+			}
+			t.Run(string(like)+", "+tt.name, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, sandbox.Options{Like: like, Policy: tt.policy})
+				for _, args := range [][]string{
+					{"project", "create", r.box.Host() + "/new"},
+					{"push", "--create-project", "--from", "oci:image", r.box.Host() + "/new/app:1"},
+				} {
+					r.seen.take()
+					code, said := r.vicr("", args...)
+					if code != tt.code || !strings.Contains(said, tt.says) || !strings.Contains(said, "vicr: hint: ") {
+						t.Errorf("%s: exit code %d, want %d and %q\n%s", args[0], code, tt.code, tt.says, said)
+					}
+					if asked, _ := r.seen.take(); slices.ContainsFunc(asked, blobs.MatchString) {
+						t.Errorf("%s: %q", args[0], asked)
+					}
+				}
+			})
+		}
+	}
+}
+
+// Harbor from 1.5 on shows what is public to whoever has a wrong password: that
+// is no list of one's projects.
+func TestAWrongPasswordGetsNoList(t *testing.T) {
+	t.Parallel()
+	for _, like := range sandbox.Likes() {
+		t.Run(string(like), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, sandbox.Options{Like: like})
+			want, words := 4, "refused the credentials"
+			if like == sandbox.Distribution {
+				want, words = 5, "has no projects"
+			}
+			r.login("dev", "wrong")
+			for _, args := range [][]string{{"project", "ls", r.box.Host()}, {"project", "create", r.box.Host() + "/new"}} {
+				if code, said := r.vicr("", args...); code != want || !strings.Contains(said, words) || strings.Contains(said, "library") {
+					t.Errorf("%s: exit code %d, want %d and %q\n%s", args[1], code, want, words, said)
+				}
+			}
+		})
+	}
+}
