@@ -37,6 +37,8 @@ var mayImport = map[string]string{
 	"internal/doctor": "internal/ref internal/pki internal/wire internal/auth internal/probe internal/harbor internal/machine internal/trust internal/registry internal/engine internal/shell",
 	// The owner of a file is read as package atomicfile records it.
 	"internal/status": "internal/ref internal/pki internal/atomicfile internal/edit internal/change internal/machine internal/trust internal/shell",
+	// What a registry has, by whichever API it speaks; in cmd it would be logic.
+	"internal/listing": "internal/ref internal/harbor internal/registry internal/transfer",
 	// What trust does once it was agreed to; in cmd it would be logic.
 	"internal/install": "internal/pki internal/atomicfile internal/change internal/machine internal/trust internal/proof internal/engine internal/edit internal/ref",
 	"internal/sandbox": "internal/atomicfile",

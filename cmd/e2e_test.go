@@ -238,7 +238,7 @@ func TestRealWalkWithoutAnEngine(t *testing.T) {
 	if a, b := w.skopeoDigest(t, ubuntu), w.skopeoDigest(t, demo); a != b {
 		t.Errorf("pulled as %s and pushed as %s", a, b)
 	}
-	if got := vicr("ls", registryHost+"/demo/ubuntu").Stdout; got != "14.04\n" {
+	if got := vicr("ls", "-q", registryHost+"/demo/ubuntu").Stdout; got != "14.04\n" {
 		t.Errorf("ls printed %q", got)
 	}
 	vicr("pull", "--to", "oci:"+w.Dir+"/layout:x", demo)

@@ -17,6 +17,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/install"
+	"github.com/vicr-cli/vicr/internal/listing"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/proof"
@@ -215,6 +216,12 @@ var rules = []rule{
 	{code: codeRefused, when: "a project cannot be created while Harbor is read-only", match: isReadOnly, try: "run it again when HOST takes changes again", hints: creatorHints},
 	{code: codeDenied, when: "this user may not create projects", match: is[*harbor.ProjectDeniedError], try: "ask an administrator of HOST to create it", hints: creatorHints},
 	{code: codeDenied, when: "user name or password refused, or no permission", match: either[*auth.DeniedError, *harbor.DeniedError], try: "vicr login HOST"},
+	{
+		code: codeDenied, when: "the registry shows its repositories to administrators alone, or to nobody", match: is[*registry.CatalogError],
+		try: "log in as a user who may see them: vicr login HOST; the tags of a repository that you know: vicr ls HOST/REPO",
+	},
+	{code: codeDenied, when: "Harbor does not show a list to this user", match: is[*harbor.RefusedListError], try: "vicr login HOST, as a user who may see this", hints: listHints},
+	{code: codeNotFound, when: "a project that is to be listed is not there", match: is[*listing.NoProjectError], try: "the projects that there are: vicr ls HOST"},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints},
 	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],

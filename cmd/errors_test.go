@@ -19,6 +19,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/install"
+	"github.com/vicr-cli/vicr/internal/listing"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/proof"
@@ -111,6 +112,8 @@ func samples() []error {
 		&proof.Error{}, &proof.Error{TokenFault: true}, &pki.MismatchError{}, &pki.CertError{},
 		&pki.CertError{Problem: pki.WrongName}, &pki.CertError{Problem: pki.UnknownIssuer}, &pki.CertError{Problem: pki.Weak},
 		&wire.Error{Kind: wire.TLS, Err: bad}, &wire.Error{Kind: wire.TLS, Err: &wire.ClientCertError{}}, &wire.Error{Kind: wire.NotHTTPS, Err: bad},
+		&registry.CatalogError{Err: &registry.Error{Status: 401}}, &registry.CatalogError{Err: &registry.Error{Status: 404}},
+		&harbor.RefusedListError{}, &harbor.RefusedListError{Status: 401}, &harbor.RefusedListError{Admiral: true}, &harbor.RefusedListError{Unsure: true}, &listing.NoProjectError{},
 		&harbor.NoCAError{}, &auth.RealmError{}, &auth.RealmError{Origin: "https://x"}, &auth.ClearTextError{}, &auth.ClearTextError{Plain: true},
 		&wire.Error{Kind: wire.Policy, Err: bad}, &auth.DeniedError{}, &harbor.DeniedError{},
 		&harbor.ProjectNameError{}, &harbor.NoProjectPartError{}, &harbor.ProjectMissingError{}, &harbor.NoProjectsError{}, &harbor.PushDeniedError{},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
@@ -158,6 +160,18 @@ func notFoundHints(err error, host string) []string {
 		}
 	case errors.As(err, &local):
 		return []string{"get it first, with vicr pull, or give it this name, with vicr tag"}
+	}
+	return nil
+}
+
+func listHints(err error, host string) []string {
+	var r *harbor.RefusedListError
+	errors.As(err, &r)
+	switch {
+	case r.Admiral:
+		return []string{"the tags of a repository that you know: vicr ls " + host + "/PROJECT/REPO"}
+	case r.Unsure, r.Status == http.StatusUnauthorized:
+		return []string{"vicr login " + host}
 	}
 	return nil
 }

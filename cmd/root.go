@@ -46,7 +46,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(
 		newTrust(a), newUntrust(a), newLogin(a), newLogout(a),
-		newPull(a), newPush(a), newTag(a), newList(a), newProject(a),
+		newPull(a), newPush(a), newTag(a), newList(a), newInspect(a), newProject(a),
 		newSandbox(a), newVersion(a), newCompletion(a),
 		newStatus(a), newOnboard(a),
 		newDoctor(a),
@@ -104,18 +104,27 @@ func (a *app) next(args []string) error {
 
 func (a *app) suggest(host string) {
 	for _, s := range []string{
-		"vicr trust HOST", "vicr login HOST", "vicr ls HOST/library/ubuntu",
+		"vicr trust HOST", "vicr login HOST", "vicr ls HOST",
 		"vicr pull HOST/library/ubuntu:14.04", "vicr push HOST/demo/ubuntu:14.04",
 	} {
 		a.say("  %s", strings.ReplaceAll(s, "HOST", host))
 	}
 }
 
-// exactly and atLeast are cobra's checks with our words and exit code.
+// exactly, atMost and atLeast are cobra's checks with our words and exit code.
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != n {
 			return usagef("%s takes %s", c.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+func atMost(n int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usagef("%s takes no more than %s", c.CommandPath(), what)
 		}
 		return nil
 	}

@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -40,6 +41,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"peer":     startPeer,
 		"fromfile": fromFile,
 		"pair":     writePair,
+		"hashes":   hashes,
 	}
 }
 
@@ -218,6 +220,17 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("%s ended with %d, not %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// hashes fails unless the first file has the digest that the second one says.
+func hashes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: hashes FILE DIGEST-FILE")
+	}
+	want := strings.TrimSpace(ts.ReadFile(args[1]))
+	if got := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(ts.ReadFile(args[0])))); got != want {
+		ts.Fatalf("%s has the digest %s, not %s", args[0], got, want)
 	}
 }
 

@@ -113,6 +113,8 @@ func escaping() http.Handler {
 		switch {
 		case r.URL.Path == "/v2/":
 			io.WriteString(w, "{}")
+		case r.URL.Path == "/v2/_catalog":
+			io.WriteString(w, `{"repositories":["`+message+`","library/app"]}`)
 		case strings.HasSuffix(r.URL.Path, "/tags/list"):
 			io.WriteString(w, `{"name":"library/app","tags":["`+message+`"]}`)
 		default:

@@ -280,7 +280,22 @@ func (s *Store) Hosts(ctx context.Context) ([]string, error) {
 // keptByHelpers lists the keys that the default helper has, and those that are
 // given to another one that has them.
 func (s *Store) keptByHelpers(ctx context.Context, d document) (keys []string, err error) {
-	lists := map[string]map[string]string{} // helper -> what it keeps
+	lists, err := s.listsOf(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	keys = slices.Collect(maps.Keys(lists[d.CredsStore]))
+	for key, name := range d.CredHelpers {
+		if _, ok := lists[name][key]; ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+// listsOf is what each helper that d names keeps: by helper and key, the user.
+func (s *Store) listsOf(ctx context.Context, d document) (map[string]map[string]string, error) {
+	lists := map[string]map[string]string{}
 	for _, name := range append(slices.Collect(maps.Values(d.CredHelpers)), d.CredsStore) {
 		if name == "" || lists[name] != nil {
 			continue
@@ -293,13 +308,7 @@ func (s *Store) keptByHelpers(ctx context.Context, d document) (keys []string, e
 			return nil, err
 		}
 	}
-	keys = slices.Collect(maps.Keys(lists[d.CredsStore]))
-	for key, name := range d.CredHelpers {
-		if _, ok := lists[name][key]; ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys, nil
+	return lists, nil
 }
 
 func (s *Store) configPath() string { return filepath.Join(s.options.Dir, configName) }

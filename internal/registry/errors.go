@@ -154,10 +154,11 @@ func (e *RangeError) Error() string {
 
 func (e *RangeError) Unwrap() error { return transfer.ErrOffset }
 
-// A PagingError says that a list of tags was given up.
+// A PagingError says that a list of names was given up.
 type PagingError struct {
-	Image string
+	Op    string // "list tags", "list repositories"
+	Image string // the full name, or the registry's
 	Why   string
 }
 
-func (e *PagingError) Error() string { return fmt.Sprintf("list tags: %s: %s", e.Image, e.Why) }
+func (e *PagingError) Error() string { return fmt.Sprintf("%s: %s: %s", e.Op, e.Image, e.Why) }

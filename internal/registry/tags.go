@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/vicr-cli/vicr/internal/wire"
@@ -27,51 +28,76 @@ var tagShape = regexp.MustCompile(`^\w[\w.-]{0,127}$`)
 // very list alone. Errors: [*Error], wrapping [transfer.ErrNotFound] if there
 // is no such repository, [*PagingError], those of the round-tripper.
 func (r *Repository) Tags(ctx context.Context) ([]string, error) {
+	p := pager{r: r, op: opTags, at: r.url("tags", "list"), parse: parseTags, most: maxTags}
+	return p.all(ctx)
+}
+
+func parseTags(body []byte) ([]string, error) {
+	var list struct {
+		Tags []string `json:"tags"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list.Tags, func(tag string) bool { return !tagShape.MatchString(tag) }), nil
+}
+
+// A pager reads a list of names that comes in pages.
+type pager struct {
+	r     *Repository
+	op    string // for errors
+	at    *url.URL
+	parse func(body []byte) ([]string, error)
+	most  int // names
+}
+
+// all gets the names of all pages, each once.
+func (p pager) all(ctx context.Context) ([]string, error) {
 	query := url.Values{"n": {pageSize}}.Encode()
 	asked, listed := map[string]bool{}, map[string]bool{}
-	var tags []string
+	var names []string
 	for query != "" {
 		asked[query] = true
-		page, next, err := r.page(ctx, query)
+		page, next, err := p.page(ctx, query)
 		if err != nil {
 			return nil, err
 		}
-		before := len(tags)
-		for _, tag := range page {
-			if !listed[tag] && tagShape.MatchString(tag) {
-				listed[tag] = true
-				tags = append(tags, tag)
+		before := len(names)
+		for _, name := range page {
+			if !listed[name] {
+				listed[name] = true
+				names = append(names, name)
 			}
 		}
 		switch {
-		case len(tags) > maxTags:
-			return nil, r.givenUp("more tags than anybody can use")
+		case len(names) > p.most:
+			return nil, p.givenUp("more names than anybody can use")
 		case next != "" && asked[next]:
-			return nil, r.givenUp("the pages go round in a circle")
-		case next != "" && len(tags) == before:
-			return nil, r.givenUp("a page has nothing new and points to another")
+			return nil, p.givenUp("the pages go round in a circle")
+		case next != "" && len(names) == before:
+			return nil, p.givenUp("a page has nothing new and points to another")
 		case len(asked) >= maxPages:
-			return nil, r.givenUp("too many pages")
+			return nil, p.givenUp("too many pages")
 		}
 		query = next
 	}
-	return tags, nil
+	return names, nil
 }
 
-func (r *Repository) givenUp(why string) error {
-	return &PagingError{Image: r.img.Name(), Why: why}
+func (p pager) givenUp(why string) error {
+	return &PagingError{Op: p.op, Image: p.r.img.Name(), Why: why}
 }
 
 // page gets one page and the query of the next, "" after the last.
-func (r *Repository) page(ctx context.Context, query string) (tags []string, next string, err error) {
-	u := r.url("tags", "list")
+func (p pager) page(ctx context.Context, query string) (names []string, next string, err error) {
+	u := *p.at
 	u.RawQuery = query
-	resp, err := r.send(ctx, http.MethodGet, u, nil)
+	resp, err := p.r.send(ctx, http.MethodGet, &u, nil)
 	if err != nil {
 		return nil, "", err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, "", r.fail(opTags, resp)
+		return nil, "", p.r.fail(p.op, resp)
 	}
 	body, err := wire.ReadAll(resp.Body, maxPage)
 	if closing := resp.Body.Close(); err == nil {
@@ -80,20 +106,18 @@ func (r *Repository) page(ctx context.Context, query string) (tags []string, nex
 	if err != nil {
 		return nil, "", err
 	}
-	var list struct {
-		Tags []string `json:"tags"`
+	names, err = p.parse(body)
+	if err != nil {
+		return nil, "", p.givenUp("the registry sent no such list")
 	}
-	if err := json.Unmarshal(body, &list); err != nil {
-		return nil, "", r.givenUp("the registry sent no list of tags")
-	}
-	next, err = r.next(u, resp.Header.Values("Link"))
-	return list.Tags, next, err
+	next, err = p.next(&u, resp.Header.Values("Link"))
+	return names, next, err
 }
 
 // next is the query of the page that a Link header calls next. Of the link only
 // the query is ever used, and only if it names this list on this host: so its
 // scheme, which registries behind a proxy get wrong, does not matter.
-func (r *Repository) next(from *url.URL, links []string) (string, error) {
+func (p pager) next(from *url.URL, links []string) (string, error) {
 	target := nextLink(links)
 	if target == "" {
 		return "", nil
@@ -101,11 +125,11 @@ func (r *Repository) next(from *url.URL, links []string) (string, error) {
 	u, err := from.Parse(target)
 	switch {
 	case err != nil:
-		return "", r.givenUp("the link to the next page is not a URL")
+		return "", p.givenUp("the link to the next page is not a URL")
 	case !strings.EqualFold(u.Hostname(), from.Hostname()) || u.Path != from.Path:
-		return "", r.givenUp("the link to the next page leads elsewhere")
+		return "", p.givenUp("the link to the next page leads elsewhere")
 	case u.RawQuery == "":
-		return "", r.givenUp("the link to the next page leads to the first")
+		return "", p.givenUp("the link to the next page leads to the first")
 	}
 	return u.RawQuery, nil
 }
