@@ -27,7 +27,7 @@ type untrustResult struct {
 	Left    []string // changed by somebody since, left as they are
 
 	Forgotten []string `json:",omitempty"` // not believed, and left as they are
-	DryRun  bool
+	DryRun    bool
 }
 
 func newUntrust(a *app) *cobra.Command {
