@@ -156,8 +156,10 @@ var rules = []rule{
 	},
 	{
 		code: codeRefused, when: "a CA file holds a private key", match: wraps(pki.ErrPrivateKey),
-		try: "ask for the certificate alone; whoever has this file can pose as the registry",
+		try: "ask for the certificate alone; whoever has this file can pose as the registry", hints: keyHints,
 	},
+	{code: codeUntrusted, when: "what the registry gives out as its CA is of no use", match: is[*downloadError], try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE", hints: downloadHints},
+	{code: codeUntrusted, when: "Harbor before 1.7 gives its CA to administrators only", match: is[*adminCAError], try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE", hints: adminCAHints},
 	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, try: "vicr help shows the commands, vicr help COMMAND its flags", hints: usageHints},
 	{
 		code: codeRefused, when: "dockerd would have insecure registries from its command line and from daemon.json, and not start",
@@ -204,7 +206,9 @@ var rules = []rule{
 		try: "if everyone on the way may read the password: vicr login HOST --plain-http --allow-insecure-credentials", hints: clearHints,
 	},
 	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy), try: "the administrator of HOST has to mend the address that it sends clients to; -D shows each request"},
-	{code: codeDenied, when: "user name or password refused, or no permission", match: either[*auth.DeniedError, *harbor.DeniedError], try: "vicr login HOST"},
+	{code: codeDenied, when: "a login is refused", match: is[*refusedLoginError], try: "vicr login HOST", hints: refusedLoginHints},
+	{code: codeDenied, when: "Harbor refuses its CA to this user", match: is[*harbor.DeniedError], try: "run it again as an administrator of the registry, such as admin"},
+	{code: codeDenied, when: "user name or password refused, or no permission", match: is[*auth.DeniedError], try: "vicr login HOST"},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints},
 	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],

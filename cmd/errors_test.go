@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,6 +56,11 @@ func TestExitCodes(t *testing.T) {
 		{&wire.Error{Kind: wire.NotHTTPS, Err: bad}, 3},
 		{&proof.Error{}, 3},
 		{&auth.DeniedError{Status: 401}, 4},
+		{&refusedLoginError{err: &auth.DeniedError{}}, 4},
+		{&harbor.DeniedError{}, 4},
+		{&adminCAError{err: &pki.CertError{Problem: pki.UnknownIssuer}}, 3},
+		{&downloadError{err: &pki.BundleError{}}, 3},
+		{&downloadError{err: pki.ErrPrivateKey}, 8},
 		{&registry.Error{Status: 403, Code: registry.CodeDenied}, 4},
 		{&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, 5},
 		{&registry.Error{Status: 401, Code: registry.CodeProjectNotFound}, 5},
@@ -105,6 +111,8 @@ func samples() []error {
 		&wire.Error{Kind: wire.TLS, Err: bad}, &wire.Error{Kind: wire.TLS, Err: &wire.ClientCertError{}}, &wire.Error{Kind: wire.NotHTTPS, Err: bad},
 		&harbor.NoCAError{}, &auth.RealmError{}, &auth.RealmError{Origin: "https://x"}, &auth.ClearTextError{}, &auth.ClearTextError{Plain: true},
 		&wire.Error{Kind: wire.Policy, Err: bad}, &auth.DeniedError{}, &harbor.DeniedError{}, &registry.Error{Status: 403},
+		&refusedLoginError{err: &auth.DeniedError{}}, &downloadError{err: pki.ErrPrivateKey}, &downloadError{err: &pki.BundleError{}},
+		&adminCAError{leaf: &x509.Certificate{}, err: &pki.CertError{}}, &auth.RealmError{Origin: "https://x:443", Realm: "https://x/service/token"},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, &registry.Error{Status: 401, Code: registry.CodeProjectNotFound},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
 		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{},
