@@ -39,9 +39,14 @@ func newLogin(a *app) *cobra.Command {
 		Short: "Log in to a registry, for docker and vicr alike",
 		Long: `Log in to a registry. The password is checked with the registry first and then
 kept where docker keeps it: in a credential helper if one is configured, else in
-docker's config.json.`,
+docker's config.json.
+
+The name of a Harbor robot has a $ in it, which a shell takes away unless the
+name stands in single quotes. Where people log in to Harbor by OIDC, the password
+here is the CLI secret that their user profile in Harbor's web page shows.`,
 		Example: `  vicr login registry.example.com
-  pass show registry | vicr login registry.example.com -u dev --password-stdin`,
+  pass show registry | vicr login registry.example.com -u dev --password-stdin
+  pass show robot | vicr login registry.example.com -u 'robot$ci' --password-stdin`,
 		Args: exactly(1, "the address of one registry"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if o.host, err = ref.ParseHost(args[0]); err != nil {

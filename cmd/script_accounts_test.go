@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -171,11 +172,60 @@ func TestLoginForScripts(t *testing.T) {
 		if user != "admin" {
 			password = robotJWT()
 		}
-		code, out, errs := newDesk(t).says(t, password, "login", host, "-u", user, "--password-stdin", "--ca-file", ca, "--format", "json")
+		code, out, errs := newDesk(t).says(t, password, "login", host, "-u", user, "--password-stdin", "--ca-file", ca, "--format", "json", "-D")
 		if code != 0 || strings.TrimSpace(out) != want {
 			t.Errorf("exit %d: %s, want %s; %s", code, out, want, errs)
 		}
 	}
+}
+
+// Inside VIC, whose accounts are Admiral's, Harbor tells nobody who he is, and is not asked.
+func TestLoginInsideVIC(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	host, ca := openShop(t, sandbox.Options{
+		Like: sandbox.Harbor15, Policy: sandbox.Policy{Admiral: true}, Users: []sandbox.User{{Name: "dev@corp.local", Password: canary}},
+		OnRequest: func(_, path string, _ int) {
+			if path == "/api/users/current" {
+				asked.Add(1)
+			}
+		},
+	})
+	code, out, errs := newDesk(t).says(t, canary, "login", host, "-u", "dev@corp.local", "--password-stdin", "--ca-file", ca)
+	if code != 0 || out != "logged in to "+host+" as dev@corp.local, kept in config.json\n" || asked.Load() != 0 {
+		t.Errorf("exit %d, %q, asked %d times; %s", code, out, asked.Load(), errs)
+	}
+}
+
+// What was allowed at login goes with the logins, also where docker forgot them.
+func TestLogoutOfAllForgetsWhatWasAllowed(t *testing.T) {
+	t.Parallel()
+	host, _ := openShop(t, sandbox.Options{Users: []sandbox.User{{Name: "dev", Password: canary}}})
+	d := newDesk(t)
+	code, _, errs := d.says(t, canary, "login", host, "-u", "dev", "--password-stdin", "--insecure-skip-verify", "--allow-insecure-credentials")
+	if code != 0 || !hasFile(t, d.home, "hosts.json") {
+		t.Fatalf("exit %d, or nothing noted: %s", code, errs)
+	}
+	if err := os.Remove(filepath.Join(d.docker(), "config.json")); err != nil { // as docker logout does
+		t.Fatal(err)
+	}
+	code, out, errs := d.says(t, "", "logout", "--all")
+	if code != 0 || out != "" || hasFile(t, d.home, "hosts.json") {
+		t.Errorf("exit %d, %q: %s", code, out, errs)
+	}
+}
+
+// hasFile says whether there is a file of that name somewhere below dir.
+func hasFile(t *testing.T, dir, name string) (found bool) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		found = found || err == nil && e.Name() == name
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 // Why a login may have been refused, from the name and from what Harbor tells anybody.
