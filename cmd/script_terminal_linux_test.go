@@ -59,6 +59,8 @@ func (d *desk) attends(t *testing.T, answers []string, args ...string) (code int
 		t.Fatal(err)
 	}
 	defer tty.Close()
+	hangUp := time.AfterFunc(30*time.Second, func() { keys.Close() }) // a question that nobody answers
+	defer hangUp.Stop()
 	s := &screen{answers: answers, keys: keys}
 	d.stdin, d.terminal = tty, true
 	code, stdout := d.run(s, args...)
