@@ -11,6 +11,9 @@ import (
 	"github.com/vicr-cli/vicr/internal/ref"
 )
 
+// asideLimit is how long is waited for what is good to know and no more.
+const asideLimit = 5 * time.Second
+
 // whoIs has a Harbor say who has just logged in. What it does not say is left
 // open: the login is good without.
 func (a *app) whoIs(ctx context.Context, r *road, id auth.Identity, creds auth.Credentials) loginResult {
@@ -18,6 +21,8 @@ func (a *app) whoIs(ctx context.Context, r *road, id auth.Identity, creds auth.C
 	if id.Service != harbor.Service || creds.Password == "" {
 		return res
 	}
+	ctx, cancel := context.WithTimeout(ctx, asideLimit)
+	defer cancel()
 	c := harbor.NewClient(r.wire, r.wire.Base())
 	info, _, err := c.Detect(ctx, id.Service)
 	if err != nil {
@@ -71,6 +76,8 @@ func (e *refusedLoginError) Unwrap() error { return e.err }
 
 // refusedLogin asks the registry, without credentials, what its passwords are.
 func refusedLogin(ctx context.Context, r *road, user string, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, asideLimit)
+	defer cancel()
 	info, _, detectErr := harbor.NewClient(r.wire, r.wire.Base()).Detect(ctx, "")
 	if detectErr != nil {
 		info = harbor.Info{}

@@ -63,13 +63,13 @@ func (a *app) download(ctx context.Context, h ref.Host, r probe.Report) (downloa
 
 func readDownload(h ref.Host, data []byte) (download, error) {
 	certs, err := pki.ParseBundle(data)
-	if errors.Is(err, pki.ErrPrivateKey) {
+	switch {
+	case err == nil:
+		return download{certs: certs}, nil
+	case errors.Is(err, pki.ErrPrivateKey):
 		return download{}, &downloadError{h, err}
 	}
-	if err != nil {
-		return download{broken: &downloadError{h, err}}, nil
-	}
-	return download{certs: certs}, nil
+	return download{broken: &downloadError{h, err}}, nil
 }
 
 // judged is err, which says that no CA will do, with where the bad one is from.
@@ -188,6 +188,8 @@ func (a *app) warnOfRealm(ctx context.Context, h ref.Host, r probe.Report, ancho
 	if !ok || auth.SameHost(realm.Name(), h.Endpoint().Name()) {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, asideLimit)
+	defer cancel()
 	own := realm.Canonical()
 	system, err := trust.System()
 	if err != nil {
