@@ -3,15 +3,12 @@ package cmd
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 
-	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/probe"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/trust"
-	"github.com/vicr-cli/vicr/internal/wire"
 )
 
 // found is what trust learned about a registry's CA.
@@ -24,15 +21,18 @@ type found struct {
 // --ca-file, the registry's own CA download, the chain it shows.
 func (a *app) findAnchor(ctx context.Context, h ref.Host, o trustOptions) (found, error) {
 	req := pki.Request{Name: h.Name(), Want: o.fingerprint, Now: a.env.Now(), Chain: o.chain}
-	var err error
+	var (
+		r    probe.Report
+		down download
+		err  error
+	)
 	if o.caFile != "" {
 		if req.File, err = a.readBundle(o.caFile); err != nil {
 			return found{}, err
 		}
 	}
 	if !o.offline {
-		r, err := a.look(ctx, h)
-		if err != nil {
+		if r, err = a.look(ctx, h); err != nil {
 			return found{}, err
 		}
 		req.Chain = r.Chain
@@ -42,13 +42,26 @@ func (a *app) findAnchor(ctx context.Context, h ref.Host, o trustOptions) (found
 			}
 		}
 		if o.caFile == "" {
-			if req.Getcert, err = a.download(ctx, h, r); err != nil {
+			if down, err = a.download(ctx, h, r); err != nil {
 				return found{}, err
 			}
+			req.Getcert = down.certs
 		}
 	}
 	anchor, err := pki.Choose(req)
-	return found{anchor: anchor}, err
+	if err != nil && down.adminOnly {
+		if down.certs, err = a.downloadAsAdmin(ctx, h, down, req, err); err != nil {
+			return found{}, err
+		}
+		req.Getcert = down.certs
+		anchor, err = pki.Choose(req)
+	}
+	if err != nil {
+		return found{}, down.judged(h, err)
+	}
+	a.sayWhichCA(h, down, anchor)
+	a.warnOfRealm(ctx, h, r, anchor)
+	return found{anchor: anchor}, nil
 }
 
 // ownRoots are the roots of the system that are there because of vicr and vouch
@@ -93,34 +106,4 @@ func (a *app) look(ctx context.Context, h ref.Host) (probe.Report, error) {
 		return r, &consentError{what: fmt.Sprintf("%s is no registry: it answers /v2/ with status %d", h, r.Status), hints: []string{"check the address and the port"}}
 	}
 	return r, nil
-}
-
-// download asks a Harbor for its CA, over a connection pinned to the very
-// certificate that the probe saw, without credentials. It returns nothing when
-// the registry has none to give: the chain may do.
-func (a *app) download(ctx context.Context, h ref.Host, r probe.Report) ([]*x509.Certificate, error) {
-	if len(r.Chain) == 0 {
-		return nil, nil
-	}
-	w := wire.Pinned(a.wireConfig(h, nil), r.Chain[0])
-	defer w.CloseIdleConnections()
-	c := harbor.NewClient(w, w.Base())
-	info, isHarbor, err := c.Detect(ctx, r.Service)
-	if err != nil || !isHarbor {
-		return nil, err
-	}
-	data, err := c.CA(ctx, info.Generation)
-	var none *harbor.NoCAError
-	var needsLogin *harbor.LoginNeededError
-	if errors.As(err, &none) || errors.As(err, &needsLogin) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	certs, err := pki.ParseBundle(data)
-	if err != nil {
-		return nil, fmt.Errorf("the CA that %s gives out: %w", h, err)
-	}
-	return certs, nil
 }

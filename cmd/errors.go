@@ -159,8 +159,10 @@ var rules = []rule{
 	},
 	{
 		code: codeRefused, when: "a CA file holds a private key", match: wraps(pki.ErrPrivateKey),
-		try: "ask for the certificate alone; whoever has this file can pose as the registry",
+		try: "ask for the certificate alone; whoever has this file can pose as the registry", hints: keyHints,
 	},
+	{code: codeUntrusted, when: "what the registry gives out as its CA is of no use", match: is[*downloadError], try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE", hints: downloadHints},
+	{code: codeUntrusted, when: "Harbor before 1.7 gives its CA to administrators only", match: is[*adminCAError], try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE", hints: adminCAHints},
 	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, try: "vicr help shows the commands, vicr help COMMAND its flags", hints: usageHints},
 	{
 		code: codeRefused, when: "dockerd would have insecure registries from its command line and from daemon.json, and not start",
@@ -215,7 +217,9 @@ var rules = []rule{
 	{code: codeDenied, when: "this user may not push to the project; nothing was sent", match: is[*harbor.PushDeniedError], try: "ask an administrator of the project for the role of a developer", hints: pushDeniedHints},
 	{code: codeRefused, when: "a project cannot be created while Harbor is read-only", match: isReadOnly, try: "run it again when HOST takes changes again", hints: creatorHints},
 	{code: codeDenied, when: "this user may not create projects", match: is[*harbor.ProjectDeniedError], try: "ask an administrator of HOST to create it", hints: creatorHints},
-	{code: codeDenied, when: "user name or password refused, or no permission", match: either[*auth.DeniedError, *harbor.DeniedError], try: "vicr login HOST"},
+	{code: codeDenied, when: "a login is refused", match: is[*refusedLoginError], try: "vicr login HOST", hints: refusedLoginHints},
+	{code: codeDenied, when: "Harbor refuses its CA to this user", match: is[*harbor.DeniedError], try: "run it again as an administrator of the registry, such as admin"},
+	{code: codeDenied, when: "user name or password refused, or no permission", match: is[*auth.DeniedError], try: "vicr login HOST"},
 	{
 		code: codeDenied, when: "the registry shows its repositories to administrators alone, or to nobody", match: is[*registry.CatalogError],
 		try: "log in as a user who may see them: vicr login HOST; the tags of a repository that you know: vicr ls HOST/REPO",

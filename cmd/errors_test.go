@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,6 +65,11 @@ func TestExitCodes(t *testing.T) {
 		{&harbor.ProjectDeniedError{Why: harbor.ReadOnly}, 8},
 		{&harbor.ListError{}, 6},
 		{&auth.DeniedError{Status: 401}, 4},
+		{&refusedLoginError{err: &auth.DeniedError{}}, 4},
+		{&harbor.DeniedError{}, 4},
+		{&adminCAError{err: &pki.CertError{Problem: pki.UnknownIssuer}}, 3},
+		{&downloadError{err: &pki.BundleError{}}, 3},
+		{&downloadError{err: pki.ErrPrivateKey}, 8},
 		{&registry.Error{Status: 403, Code: registry.CodeDenied}, 4},
 		{&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, 5},
 		{&registry.Error{Status: 401, Code: registry.CodeProjectNotFound}, 5},
@@ -121,6 +127,8 @@ func samples() []error {
 		&harbor.ProjectDeniedError{Why: harbor.Administrators}, &harbor.ProjectDeniedError{Why: harbor.VICAdministrators},
 		&harbor.ProjectDeniedError{Why: harbor.SystemRobots}, &harbor.ProjectDeniedError{Why: harbor.ReadOnly}, &harbor.ListError{},
 		&registry.Error{Status: 403},
+		&refusedLoginError{err: &auth.DeniedError{}}, &downloadError{err: pki.ErrPrivateKey}, &downloadError{err: &pki.BundleError{}},
+		&adminCAError{leaf: &x509.Certificate{}, err: &pki.CertError{}}, &auth.RealmError{Origin: "https://x:443", Realm: "https://x/service/token"},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, &registry.Error{Status: 401, Code: registry.CodeProjectNotFound},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
 		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{},

@@ -138,7 +138,11 @@ func realmHints(err error, host string) []string {
 	if r.Origin == "" {
 		return nil
 	}
-	return []string{fmt.Sprintf("if that host may have your password: vicr login %s --realm %s", host, r.Origin)}
+	hints := []string{fmt.Sprintf("if that host may have your password: vicr login %s --realm %s", host, r.Origin)}
+	if own := ownName(r); own != "" {
+		return append([]string{"log in by the name that the registry has for itself: vicr login " + own}, hints...)
+	}
+	return hints
 }
 
 func notFoundHints(err error, host string) []string {
@@ -199,7 +203,7 @@ func certHints(err error, host string) []string {
 	case pki.CommonNameOnly:
 		return []string{"no client accepts this any more: the administrator must reissue the certificate with a subjectAltName"}
 	case pki.Expired, pki.NotYetValid:
-		return []string{"check this machine's clock; if it is right, the administrator must renew the certificate"}
+		return expiredHints(c, host)
 	case pki.NotACA:
 		return []string{"ask the administrator for the CA's certificate, not the server's"}
 	}

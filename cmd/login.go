@@ -24,8 +24,12 @@ type loginOptions struct {
 
 type loginResult struct {
 	Host     string
-	Username string
+	Username string // as it was typed
 	Kept     string // where: config.json, or the name of a helper
+	Who      string // as the registry calls the user; without its word, Username
+	Kind     string `json:",omitempty"` // "user", "robot"; "": the registry does not say
+	Admin    bool   `json:",omitempty"` // of the whole registry; false where it does not say
+	Expires  string `json:",omitempty"` // RFC 3339; "": never, or the registry does not say
 }
 
 func newLogin(a *app) *cobra.Command {
@@ -35,9 +39,14 @@ func newLogin(a *app) *cobra.Command {
 		Short: "Log in to a registry, for docker and vicr alike",
 		Long: `Log in to a registry. The password is checked with the registry first and then
 kept where docker keeps it: in a credential helper if one is configured, else in
-docker's config.json.`,
+docker's config.json.
+
+The name of a Harbor robot has a $ in it, which a shell takes away unless the
+name stands in single quotes. Where people log in to Harbor by OIDC, the password
+here is the CLI secret that their user profile in Harbor's web page shows.`,
 		Example: `  vicr login registry.example.com
-  pass show registry | vicr login registry.example.com -u dev --password-stdin`,
+  pass show registry | vicr login registry.example.com -u dev --password-stdin
+  pass show robot | vicr login registry.example.com -u 'robot$ci' --password-stdin`,
 		Args: exactly(1, "the address of one registry"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if o.host, err = ref.ParseHost(args[0]); err != nil {
@@ -74,7 +83,7 @@ func (refused) String() string   { return "" }
 func (refused) Type() string     { return "" }
 
 func runLogin(ctx context.Context, a *app, o loginOptions) error {
-	if err := a.checkFormat(loginResult{Host: "h", Username: "u", Kept: "config.json"}); err != nil {
+	if err := a.checkFormat(loginResult{Host: "h", Username: "u", Kept: "config.json", Who: "u"}); err != nil {
 		return err
 	}
 	if o.allowClear && !o.tls.plainHTTP && !o.tls.skipVerify {
@@ -99,22 +108,26 @@ func runLogin(ctx context.Context, a *app, o loginOptions) error {
 		}
 		m.Clear = m.Clear || o.allowClear
 	}
-	id, err := a.verify(ctx, o, creds, mark)
+	r, id, err := a.verify(ctx, o, creds, mark)
 	var foreign *auth.RealmError
 	if errors.As(err, &foreign) && foreign.Origin != "" && o.realm == "" && a.interactive() {
+		a.noteOwnName(o.host, foreign)
 		yes, askErr := a.confirm(ctx, o.host.String()+" checks passwords at "+foreign.Origin+". May it have yours?")
 		if askErr != nil {
 			return askErr
 		}
 		if yes {
 			o.realm = foreign.Origin
-			id, err = a.verify(ctx, o, creds, mark)
+			r, id, err = a.verify(ctx, o, creds, mark)
 		}
+	}
+	if is[*auth.DeniedError](err) {
+		err = refusedLogin(ctx, r, creds.Username, err)
 	}
 	if err != nil {
 		return err
 	}
-	return a.keep(ctx, o, creds, id, mark)
+	return a.keep(ctx, o, creds, id, a.whoIs(ctx, r, id, creds), mark)
 }
 
 func checkRealm(h ref.Host, realm string) error {
@@ -125,16 +138,17 @@ func checkRealm(h ref.Host, realm string) error {
 }
 
 // verify asks the registry whether the credentials are right.
-func (a *app) verify(ctx context.Context, o loginOptions, creds auth.Credentials, mark func(*auth.Mark)) (auth.Identity, error) {
+func (a *app) verify(ctx context.Context, o loginOptions, creds auth.Credentials, mark func(*auth.Mark)) (*road, auth.Identity, error) {
 	r, err := a.roadWith(o.host, o.tls, creds, mark)
 	if err != nil {
-		return auth.Identity{}, err
+		return nil, auth.Identity{}, err
 	}
-	return r.auth.Verify(ctx)
+	id, err := r.auth.Verify(ctx)
+	return r, id, err
 }
 
 // keep stores credentials that the registry has accepted.
-func (a *app) keep(ctx context.Context, o loginOptions, creds auth.Credentials, id auth.Identity, mark func(*auth.Mark)) error {
+func (a *app) keep(ctx context.Context, o loginOptions, creds auth.Credentials, id auth.Identity, who loginResult, mark func(*auth.Mark)) error {
 	where, err := a.credentials().Put(ctx, o.host, creds)
 	if err != nil {
 		return err
@@ -154,8 +168,9 @@ func (a *app) keep(ctx context.Context, o loginOptions, creds auth.Credentials, 
 	if id.Scheme == "" {
 		a.note("%s asks nobody to log in; the password was not checked", o.host)
 	}
-	res := loginResult{Host: o.host.String(), Username: creds.Username, Kept: string(where)}
-	return a.result(res, line("logged in to %s as %s, kept in %s", res.Host, escaped(res.Username), escaped(res.Kept)))
+	res := who
+	res.Host, res.Username, res.Kept = o.host.String(), creds.Username, string(where)
+	return a.result(res, line("logged in to %s as %s, kept in %s", res.Host, res.whoText(), escaped(res.Kept)))
 }
 
 // askCredentials reads user name and password from where the user said, or asks.

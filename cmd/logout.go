@@ -56,6 +56,9 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 			return err
 		}
 	}
+	if err := a.forgetMarks(ctx, o); err != nil {
+		return err
+	}
 	return forEach(a, o.hosts, func(h ref.Host) error {
 		erased, err := kept.Erase(ctx, h)
 		if err != nil {
@@ -70,4 +73,27 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 		}
 		return a.result(logoutResult{Host: h.String(), Erased: erased}, line("%s", text))
 	})
+}
+
+// forgetMarks forgets, for --all, what was allowed where nobody is logged in
+// any more: docker logout knows nothing of it.
+func (a *app) forgetMarks(ctx context.Context, o logoutOptions) error {
+	path := marksFile(a.machine())
+	if !o.all || path == "" {
+		return nil
+	}
+	marks, err := auth.LoadMarks(path)
+	if err != nil {
+		return err
+	}
+	for name := range marks {
+		h, err := ref.ParseHost(name)
+		if err != nil {
+			continue // vicr wrote no such name
+		}
+		if err := auth.SaveMark(ctx, path, h, auth.Mark{}); err != nil {
+			return aboutHost(h, err)
+		}
+	}
+	return nil
 }

@@ -263,7 +263,7 @@ func (o *onboarding) loggingIn(ctx context.Context) error {
 	if err := json.Unmarshal(o.said.Bytes(), &r); err != nil {
 		return err
 	}
-	o.app.note("logged in to %s as %s, kept in %s", r.Host, r.Username, r.Kept)
+	o.app.note("logged in to %s as %s, kept in %s", r.Host, r.whoText(), r.Kept)
 	o.res.User = r.Username
 	return nil
 }

@@ -104,6 +104,11 @@ func newTrust(a *app) *cobra.Command {
 and prove that it worked. Nothing is changed before you agree: by a yes at the
 terminal, by the CA's fingerprint, or by --accept-new. vicr untrust takes it back.
 
+Harbor before 1.7 gives its CA to administrators only. Where it does not send it
+with its certificate either, give the CA with --ca-file; or, at a terminal, give the
+fingerprint of the served certificate with --fingerprint: once it matches, trust
+asks for an administrator's password and fetches the CA.
+
 With --insecure no CA is installed: the tools stop verifying the registry, or
 speak plain HTTP to it. Whoever is on the way can then read and change all that
 is moved, passwords too. vicr itself takes --plain-http on each command instead.`,

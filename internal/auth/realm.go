@@ -58,6 +58,17 @@ func originOfRealm(text string) (origin, why string) {
 	return wire.OriginOf(u), ""
 }
 
+// RealmHost is the host that the address of a token service names, false where
+// it names none that credentials may ever go to from a registry over TLS.
+func RealmHost(text string) (ref.Host, bool) {
+	u, why := parseRealm(text)
+	if why != "" || u.Scheme != schemeHTTPS {
+		return ref.Host{}, false
+	}
+	h, err := ref.ParseHost(u.Host)
+	return h, err == nil
+}
+
 // parseRealm reads the address of a token service, whoever wrote it.
 func parseRealm(text string) (u *url.URL, why string) {
 	if len(text) > maxRealm {
@@ -107,7 +118,7 @@ func (p Policy) realmOf(base *url.URL, text string) (*url.URL, error) {
 	}
 	origin := wire.OriginOf(u)
 	switch {
-	case sameHost(u.Hostname(), base.Hostname()):
+	case SameHost(u.Hostname(), base.Hostname()):
 		return u, nil
 	case origin == hubRealm && wire.OriginOf(base) == hubEndpoint:
 		return u, nil
@@ -120,7 +131,8 @@ func (p Policy) realmOf(base *url.URL, text string) (*url.URL, error) {
 	}
 }
 
-func sameHost(a, b string) bool {
+// SameHost says whether two names, without brackets or ports, are one.
+func SameHost(a, b string) bool {
 	x, errX := netip.ParseAddr(a)
 	y, errY := netip.ParseAddr(b)
 	if errX == nil && errY == nil {

@@ -114,6 +114,11 @@ func (t *Transport) fetch(ctx context.Context, want scopeSet) (*token, error) {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return nil, t.denied(resp)
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		if t.credentials.IdentityToken != "" && !t.credentials.hasPassword() {
+			return nil, &DeniedError{Host: t.base.Host, Status: resp.StatusCode, Message: "it takes no identity token", LoggedIn: true}
+		}
+		fallthrough
 	default:
 		return nil, &AnswerError{
 			Host: realm.Host, Status: resp.StatusCode,

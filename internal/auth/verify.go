@@ -9,7 +9,8 @@ import (
 type Identity struct {
 	Username string
 	Scheme   string // "bearer", "basic"; "": the registry asks nobody who they are, and nothing was verified
-	Realm    string // of "bearer", as the registry wrote it
+	Realm    string // of "bearer", as the registry wrote it, as the next
+	Service  string // "harbor-registry" is Harbor
 }
 
 // Verify asks whether the registry accepts the credentials. The token is asked
@@ -34,7 +35,7 @@ func (t *Transport) Verify(ctx context.Context) (Identity, error) {
 	if !ok {
 		return Identity{}, &AnswerError{Host: t.base.Host, Status: resp.StatusCode, Why: "it asks for a login in no way that is known"}
 	}
-	id.Scheme, id.Realm = c.scheme, c.params["realm"]
+	id.Scheme, id.Realm, id.Service = c.scheme, c.params["realm"], c.params["service"]
 	p, err := t.verifying(ctx, c, resp)
 	if err != nil {
 		return Identity{}, err

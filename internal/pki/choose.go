@@ -251,6 +251,7 @@ func (r Request) problem(p Problem, c *x509.Certificate) *CertError {
 	e := &CertError{Problem: p, Cert: c, Name: r.Name, Now: r.Now}
 	if len(r.Chain) > 0 {
 		e.Names = Names(r.Chain[0])
+		e.Served = p == NotACA && c.Equal(r.Chain[0])
 	}
 	return e
 }

@@ -67,6 +67,7 @@ type CertError struct {
 	Name    string            // the name that was typed
 	Names   []string          // what the served certificate is valid for: raw, at most 20
 	Now     time.Time         // the clock that was asked
+	Served  bool              // with NotACA: it is the certificate that the host serves
 	Err     error             // what crypto/x509 said; may be nil
 }
 
@@ -96,6 +97,9 @@ func (e *CertError) Error() string {
 	case UnknownIssuer:
 		return "no CA was found that vouches for the " + who
 	case NotACA:
+		if e.Served {
+			return fmt.Sprintf("the %s is the one that is served, not that of the CA which issued it", who)
+		}
 		return fmt.Sprintf("the %s is not a CA's", who)
 	default:
 		return withCause(fmt.Sprintf("the %s does not verify what the host shows for %q", who, e.Name), e.Err)
