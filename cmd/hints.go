@@ -150,8 +150,6 @@ func notFoundHints(err error, _ string) []string {
 			have[i] = platform.String()
 		}
 		return []string{"--platform takes one of: " + strings.Join(have, ", ")}
-	case errors.As(err, &r) && r.Code == registry.CodeProjectNotFound:
-		return []string{"projects are made in the registry's web page, or by its administrator"}
 	case errors.As(err, &r) && strings.Contains(r.Image[strings.LastIndexByte(r.Image, '/')+1:], ":"):
 		if img, err := ref.ParseImage(r.Image); err == nil {
 			return []string{"the tags that exist: vicr ls " + img.Name()}
