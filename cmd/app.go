@@ -19,6 +19,8 @@ type app struct {
 	env   Env
 	args  []string
 	flags globalFlags
+	// plugin says that docker runs this: what is said to type begins with docker.
+	plugin bool
 }
 
 type globalFlags struct {

@@ -355,7 +355,7 @@ func (a *app) fail(err error) {
 	r := ruleFor(err)
 	a.say("vicr: "+a.paint(color.FgRed, "error:")+" %s", words(err))
 	for _, h := range r.hintsFor(err) {
-		a.say("vicr: hint: %s", h)
+		a.say("vicr: hint: %s", a.typed(h))
 	}
 }
 
