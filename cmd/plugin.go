@@ -104,8 +104,8 @@ func fromDocker(args []string, e Env) ([]string, Env, error) {
 				rest = append([]string{"--debug"}, rest...)
 			}
 			return rest, withEnv(e, set), nil
-		case !known && i == 0 && len(args) > 1 && args[1] == pluginName && slices.Contains([]string{"help", "__complete", "__completeNoDesc"}, name):
-			return append([]string{name}, args[2:]...), e, nil
+		case !known && i+1 < len(args) && args[i+1] == pluginName && slices.Contains([]string{"help", "__complete", "__completeNoDesc"}, name):
+			return append([]string{name}, args[i+2:]...), withEnv(e, set), nil
 		case !known:
 			return args, e, nil
 		case f.refused:

@@ -26,6 +26,7 @@ func TestArgumentsFromDocker(t *testing.T) {
 		"vicr vicr":                "vicr",
 		"vicr --help":              "--help",
 		"help vicr trust":          "help trust",
+		"--config /c help vicr":    "help DOCKER_CONFIG=/c",
 		"__complete vicr tr":       "__complete tr",
 		"trust h":                  "trust h",
 		"push vicr":                "push vicr",
