@@ -41,7 +41,6 @@ var refusalRules = []rule{
 	},
 	{
 		code: codeRefused, when: "the registry is in read-only mode", match: isRefusal(registry.ReadOnly), try: "run it again when the administrator has ended read-only mode; vicr pull works meanwhile",
-		docker: "denied: The system is in read only mode. Any modification is prohibited.",
 	},
 	{code: codeRefused, when: "the project is a proxy cache", match: isRefusal(registry.ProxyProject), try: "push to another project: vicr ls HOST", hints: refusalHints},
 	{
