@@ -20,6 +20,8 @@ type app struct {
 	args  []string
 	flags globalFlags
 	root  *waitingRoot // nil: none waits
+	// plugin says that docker runs this: what is said to type begins with docker.
+	plugin bool
 }
 
 type globalFlags struct {

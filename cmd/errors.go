@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -145,10 +146,14 @@ type rule struct {
 	try   string // for docs/errors.md: what the hint says, HOST standing for the registry
 	match func(error) bool
 	hints func(err error, host string) []string // nil, or none that it has to say: try is the hint
+	// docker is what docker prints in the same case, as recorded; "" where it was not.
+	docker string
 }
 
 // rules are asked in order; the first that matches decides.
-var rules = []rule{
+var rules = slices.Concat(rulesBefore, refusalRules, rulesAfter)
+
+var rulesBefore = []rule{
 	{code: codeInterrupted, when: "Ctrl-C", match: isSignal(syscall.SIGINT), try: "run it again: what was under way was put back, or goes on where it stopped"},
 	{code: codeTerminated, when: "the process was told to end", match: isSignal(syscall.SIGTERM), try: "run it again: what was under way was put back, or goes on where it stopped"},
 	{code: codePartly, when: "several arguments, and only some failed; each has its own error line", match: is[*partlyError], try: "mend what the error lines above name, then run it again", hints: partlyHints},
@@ -219,19 +224,27 @@ var rules = []rule{
 	{code: codeDenied, when: "this user may not create projects", match: is[*harbor.ProjectDeniedError], try: "ask an administrator of HOST to create it", hints: creatorHints},
 	{code: codeDenied, when: "a login is refused", match: is[*refusedLoginError], try: "vicr login HOST", hints: refusedLoginHints},
 	{code: codeDenied, when: "Harbor refuses its CA to this user", match: is[*harbor.DeniedError], try: "run it again as an administrator of the registry, such as admin"},
-	{code: codeDenied, when: "user name or password refused, or no permission", match: is[*auth.DeniedError], try: "vicr login HOST"},
+	{code: codeDenied, when: "user name or password refused, or no permission", match: is[*auth.DeniedError], try: "vicr login HOST", docker: "Error response from daemon: Get \"https://HOST/v2/\": unauthorized: authentication required"},
 	{
 		code: codeDenied, when: "the registry shows its repositories to administrators alone, or to nobody", match: is[*registry.CatalogError],
 		try: "log in as a user who may see them: vicr login HOST; the tags of a repository that you know: vicr ls HOST/REPO",
 	},
 	{code: codeDenied, when: "Harbor does not show a list to this user", match: is[*harbor.RefusedListError], try: "vicr login HOST, as a user who may see this", hints: listHints},
 	{code: codeNotFound, when: "a project that is to be listed is not there", match: is[*listing.NoProjectError], try: "the projects that there are: vicr ls HOST"},
-	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints},
+	{
+		code: codeNotFound, when: "there is no such project", match: isRefusal(registry.ProjectMissing), try: "vicr project create HOST/PROJECT makes it; what there is: vicr ls HOST", hints: refusalHints,
+		docker: "unauthorized: project nope not found: project nope not found (Harbor 2); denied: requested access to the resource is denied (Harbor 1)",
+	},
+	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints, docker: "unknown: repository demo/none not found (Harbor 2); manifest for HOST/demo/nope:1 not found: manifest unknown: manifest unknown (Harbor 1)"},
 	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],
 		try: "run it again; if it stays, the registry or something on the way changes what it sends",
 	},
 	{code: codeWrongBytes, when: "a manifest is not what the specs allow", match: is[*transfer.ManifestError], try: "push the image again with a current tool"},
+}
+
+// rulesAfter come after those of what registries refuse.
+var rulesAfter = []rule{
 	{code: codeDenied, when: "the registry refuses what this user asks", match: isDenied, try: "vicr login HOST, as a user who may do this"},
 	{code: codeNetwork, when: "the registry answers with an error", match: is[*registry.Error], try: "run it again later; -D shows each request"},
 	{code: codeNetwork, when: "the registry's answer makes no sense", match: func(err error) bool {
@@ -367,7 +380,7 @@ func (a *app) fail(err error) {
 	r := ruleFor(err)
 	a.say("vicr: "+a.paint(color.FgRed, "error:")+" %s", words(err))
 	for _, h := range r.hintsFor(err) {
-		a.say("vicr: hint: %s", h)
+		a.say("vicr: hint: %s", a.typed(h))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -130,7 +131,7 @@ func samples() []error {
 		&refusedLoginError{err: &auth.DeniedError{}}, &downloadError{err: pki.ErrPrivateKey}, &downloadError{err: &pki.BundleError{}},
 		&adminCAError{leaf: &x509.Certificate{}, err: &pki.CertError{}}, &auth.RealmError{Origin: "https://x:443", Realm: "https://x/service/token"},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, &registry.Error{Status: 401, Code: registry.CodeProjectNotFound},
-		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
+		&wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}, &registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
 		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{},
 		&wire.Error{Kind: wire.Silent, Err: bad}, &engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,
 		&engine.LoadError{}, &engine.SaveError{}, &engine.ResponseError{}, &engine.ContextError{}, &doctorError{}, &driftError{}, &driftError{remedies: []string{""}}, &unrecordedError{},
@@ -143,10 +144,72 @@ func samples() []error {
 	}
 }
 
+// refusals are all that a registry can refuse, without and with a name.
+func refusals() (all []error) {
+	for _, r := range []registry.Refusal{
+		registry.ProjectMissing, registry.LoginNeeded, registry.NotPermitted, registry.Hidden, registry.OverQuota, registry.ImmutableTag,
+		registry.ReadOnly, registry.ProxyProject, registry.Vulnerable, registry.Unsigned, registry.ProjectPolicy, registry.ProjectUnnamed,
+		registry.IndexRefused, registry.TypeRefused, registry.TooLarge, registry.RateLimited,
+	} {
+		code := ""
+		if r == registry.ProjectMissing {
+			code = registry.CodeProjectNotFound
+		}
+		all = append(all, &registry.Error{Refusal: r, Code: code, Status: 412}, &registry.Error{Refusal: r, Code: code, Image: "registry.example:5000/demo/app:1", Message: "by cosign"})
+	}
+	return all
+}
+
+// Each refusal has its exit code, and a hint with names in it that can be typed.
+func TestRefusalsHaveCodesAndHints(t *testing.T) {
+	t.Parallel()
+	const h = "registry.example:5000"
+	for _, tt := range []struct {
+		refusal registry.Refusal
+		code    int
+		hint    string
+	}{
+		{registry.ProjectMissing, 5, "make it: vicr project create " + h + "/demo"},
+		{registry.LoginNeeded, 4, "vicr login " + h},
+		{registry.NotPermitted, 4, "vicr login " + h},
+		{registry.Hidden, 4, "vicr doctor " + h + "/demo"},
+		{registry.OverQuota, 8, "vicr ls " + h + "/demo"},
+		{registry.ImmutableTag, 8, "vicr tag " + h + "/demo/app:1 " + h + "/demo/app:NEW and then: vicr push " + h + "/demo/app:NEW"},
+		{registry.ReadOnly, 8, "read-only mode"},
+		{registry.ProxyProject, 8, "vicr ls " + h},
+		{registry.Vulnerable, 8, "CVE allowlist"},
+		{registry.Unsigned, 8, "cosign sign " + h + "/demo/app:1"},
+		{registry.ProjectPolicy, 8, "policy"},
+		{registry.ProjectUnnamed, 2, "vicr tag " + h + "/demo/app:1 " + h + "/PROJECT/demo/app:1"},
+		{registry.IndexRefused, 8, "vicr pull --platform linux/amd64 SOURCE"},
+		{registry.TypeRefused, 8, "oci-mediatypes=false"},
+		{registry.TooLarge, 6, "vicr push --chunk-size 512KiB " + h + "/demo/app:1"},
+		{registry.RateLimited, 6, "--jobs 1"},
+	} {
+		host, _ := ref.ParseHost(h)
+		r := &registry.Error{Refusal: tt.refusal, Image: h + "/demo/app:1", Message: "not signed by cosign"}
+		if tt.refusal == registry.ProjectMissing {
+			r.Code = registry.CodeProjectNotFound
+		}
+		err := aboutHost(host, fmt.Errorf("deeper: %w", r))
+		if got := exitCode(err); got != tt.code {
+			t.Errorf("%s: exit %d, want %d", tt.refusal, got, tt.code)
+		}
+		if got := strings.Join(ruleFor(err).hintsFor(err), "\n"); !strings.Contains(got, tt.hint) {
+			t.Errorf("%s: %q, want %q", tt.refusal, got, tt.hint)
+		}
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	err := &wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{Status: 429, After: time.Hour, At: at}}
+	if got := ruleFor(err).hintsFor(err); exitCode(err) != 6 || len(got) != 1 || !strings.Contains(got[0], "2026-01-02T03:04:05Z") {
+		t.Errorf("exit %d, %q", exitCode(err), got)
+	}
+}
+
 func TestEveryErrorSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, sample := range samples() {
+	for _, sample := range append(samples(), refusals()...) {
 		h, _ := ref.ParseHost("registry.example:5000")
 		err := aboutHost(h, fmt.Errorf("deeper: %w", sample))
 		r := ruleFor(err)

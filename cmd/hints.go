@@ -156,8 +156,6 @@ func notFoundHints(err error, host string) []string {
 			have[i] = platform.String()
 		}
 		return []string{"--platform takes one of: " + strings.Join(have, ", ")}
-	case errors.As(err, &r) && r.Code == registry.CodeProjectNotFound:
-		return []string{"check the name; the projects there are: vicr project ls " + host}
 	case errors.As(err, &r) && strings.Contains(r.Image[strings.LastIndexByte(r.Image, '/')+1:], ":"):
 		if img, err := ref.ParseImage(r.Image); err == nil {
 			return []string{"the tags that exist: vicr ls " + img.Name()}

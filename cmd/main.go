@@ -31,6 +31,9 @@ type Env struct {
 	// Euid is the effective user ID. 0 may change what is the machine's: root,
 	// and on Windows an elevated process; there it is -1 for all others.
 	Euid int
+	// Program is what this program was called as; under the name of a plugin
+	// of docker it is one.
+	Program string
 	// Executable is the absolute path of this program.
 	Executable string
 	Now        func() time.Time
@@ -46,6 +49,7 @@ func OS() Env {
 	}
 	return Env{
 		Dropped:    dropUnderSudo(),
+		Program:    programName(),
 		Stdin:      os.Stdin,
 		Stdout:     os.Stdout,
 		Stderr:     os.Stderr,
@@ -56,6 +60,13 @@ func OS() Env {
 		Executable: exe,
 		Now:        time.Now,
 	}
+}
+
+func programName() string {
+	if len(os.Args) == 0 {
+		return ""
+	}
+	return os.Args[0]
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) } //nolint:gosec // a file descriptor fits an int
@@ -71,6 +82,12 @@ func Main(args []string, e Env) int {
 	ctx, stop := withSignals(context.Background())
 	defer stop()
 	a := &app{env: e, args: args}
+	if isPlugin(e.Program) {
+		if done, code := a.asPlugin(); done {
+			return code
+		}
+		args = a.args
+	}
 	root := newRoot(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

@@ -29,8 +29,9 @@ type movedResult struct {
 	Digest   string // of what the tag stands for: an index when there is one
 	Manifest string // digest of the manifest that was moved
 	Place    string
-	Bytes    int64 // moved
-	Reused   int64 // already there
+	Bytes    int64    // moved
+	Reused   int64    // already there
+	Left     []string // digests of layers that may not be distributed, and were not
 }
 
 func newPull(a *app) *cobra.Command {
@@ -113,7 +114,11 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 func (a *app) moved(img ref.Image, at place, m transfer.Result) error {
 	res := movedResult{
 		Image: img.String(), Digest: m.Resolved.Digest.String(), Manifest: m.Root.Digest.String(),
-		Place: at.String(), Bytes: m.Bytes, Reused: m.Reused,
+		Place: at.String(), Bytes: m.Bytes, Reused: m.Reused, Left: []string{},
+	}
+	for _, d := range m.Left {
+		res.Left = append(res.Left, d.Digest.String())
+		a.note("left out: layer %s, which may not be distributed; the manifest says where it comes from", d.Digest)
 	}
 	return a.result(res, line("%s", img.WithDigest(res.Digest)))
 }

@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"context"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,11 +13,15 @@ import (
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
+// minChunk is the smallest chunk, in bytes: each takes a round trip.
+const minChunk = 64 << 10
+
 type pushOptions struct {
 	images []ref.Image
 	from   string
 	jobs   int
 	create createFlag
+	chunk  string
 	tls    tlsFlags
 }
 
@@ -41,6 +47,7 @@ func newPush(a *app) *cobra.Command {
 	c.Flags().IntVarP(&o.jobs, "jobs", "j", 4, "how many blobs are under way at the same time")
 	c.Flags().Var(&o.create, "create-project", "create the project if it is missing: private or public")
 	c.Flags().Lookup("create-project").NoOptDefVal = private
+	c.Flags().StringVar(&o.chunk, "chunk-size", "", "send larger blobs in requests of at most this `size`, as in 512KiB or 8MB")
 	o.tls.register(c.Flags())
 	return c
 }
@@ -53,12 +60,16 @@ func runPush(ctx context.Context, a *app, o pushOptions) error {
 	if err != nil {
 		return err
 	}
+	chunk, err := parseChunk(o.chunk)
+	if err != nil {
+		return err
+	}
 	return forEach(a, o.images, func(img ref.Image) error {
-		return aboutHost(img.Host, pushOne(ctx, a, img, from, o))
+		return aboutHost(img.Host, pushOne(ctx, a, img, from, chunk, o))
 	})
 }
 
-func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, o pushOptions) error {
+func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk int64, o pushOptions) error {
 	at, err := a.openSource(ctx, from, img)
 	if err != nil {
 		return err
@@ -74,7 +85,7 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, o pushO
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
 	src, closeSource := at.source(img)
 	onEvent, done := a.progress()
-	moved, err := transfer.Copy(ctx, src, registry.Open(img, r.auth, r.base), transfer.Options{Jobs: o.jobs, OnEvent: onEvent})
+	moved, err := transfer.Copy(ctx, src, registry.Open(img, r.auth, r.base).InChunks(chunk), transfer.Options{Jobs: o.jobs, OnEvent: onEvent})
 	done()
 	if cerr := closeSource(); err == nil {
 		err = cerr
@@ -83,4 +94,20 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, o pushO
 		return err
 	}
 	return a.moved(img, at, moved)
+}
+
+// parseChunk reads the size of a chunk in bytes; 0 for "".
+func parseChunk(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	number := strings.TrimRight(s, "BKMibkm")
+	unit, known := map[string]int64{
+		"": 1, "b": 1, "k": 1e3, "kb": 1e3, "kib": 1 << 10, "m": 1e6, "mb": 1e6, "mib": 1 << 20,
+	}[strings.ToLower(s[len(number):])]
+	n, err := strconv.ParseInt(number, 10, 32) // so that the product is in range
+	if err != nil || !known || n*unit < minChunk || n*unit > registry.MaxChunk {
+		return 0, usagef("--chunk-size %q: write a size from 64KiB to 128MiB", s)
+	}
+	return n * unit, nil
 }

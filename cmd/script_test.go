@@ -12,9 +12,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"vicr": func() { os.Exit(cmd.Main(os.Args[1:], cmd.OS())) },
-	})
+	vicr := func() { os.Exit(cmd.Main(os.Args[1:], cmd.OS())) }
+	testscript.Main(m, map[string]func(){"vicr": vicr, "docker-vicr": vicr})
 }
 
 func TestScripts(t *testing.T) {

@@ -47,7 +47,7 @@ func twinned(t *testing.T, euid int, more map[string]string) []string {
 func TestOnlyHarmlessFlagsHaveATwinInTheEnvironment(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"all-platforms", "color", "config", "debug", "dir", "dry-run", "for", "format", "from", "in", "jobs", "like", "no-input", "offline",
+		"all-platforms", "chunk-size", "color", "config", "debug", "dir", "dry-run", "for", "format", "from", "in", "jobs", "like", "no-input", "offline",
 		"password-stdin", "platform", "port", "progress", "quiet", "raw", "timeout", "to", "username",
 	}
 	if got := twinned(t, 1000, map[string]string{}); !slices.Equal(got, want) {

@@ -144,3 +144,6 @@ type AnswerError struct {
 func (e *AnswerError) Error() string {
 	return fmt.Sprintf("%s: status %d: %s", quote(e.Host), e.Status, e.Why)
 }
+
+// StatusCode is that of the answer.
+func (e *AnswerError) StatusCode() int { return e.Status }

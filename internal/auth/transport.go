@@ -55,6 +55,9 @@ func NewTransport(inner http.RoundTripper, base *url.URL, c Credentials, p Polic
 	return t
 }
 
+// LoggedIn says whether there are credentials for the registry.
+func (t *Transport) LoggedIn() bool { return !t.credentials.IsZero() }
+
 // A pass is what a request carries to be let in.
 type pass struct {
 	header string // value of Authorization, "": nothing

@@ -40,10 +40,16 @@ type Error struct {
 	Status  int    // of HTTP
 	Code    string // the registry's, or ""
 	Message string // the registry's, raw; or ""
+	Refusal Refusal
+	Err     error // of the round-tripper, if it had the answer; may be nil
 }
 
 func (e *Error) Error() string {
-	s := fmt.Sprintf("%s: %s: status %d", e.Op, e.Image, e.Status)
+	s := e.Op + ": " + e.Image + ": "
+	if why := e.words(); why != "" {
+		s += why + ": "
+	}
+	s += "status " + strconv.Itoa(e.Status)
 	if e.Code != "" {
 		s += " " + e.Code
 	} else if text := http.StatusText(e.Status); text != "" {
@@ -65,7 +71,7 @@ func (e *Error) Unwrap() error {
 	if e.Status == http.StatusNotFound {
 		return transfer.ErrNotFound
 	}
-	return nil
+	return e.Err
 }
 
 func bounded(s string) string {
@@ -96,18 +102,13 @@ func (r *Repository) fail(op string, resp *http.Response) error {
 	if e.Code == "" && e.Message == "" && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
 		e.Message = strings.TrimSpace(string(body))
 	}
-	if missingProject(e) {
+	if e.Refusal = r.refusalOf(e, resp.Header); e.Refusal == ProjectMissing {
 		e.Code = CodeProjectNotFound
 	}
 	return e
 }
 
-var (
-	codeShape = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
-	// What Harbor 2 answers, with 401 and an empty challenge, where there is no
-	// such project ("project x not found: project x not found").
-	projectShape = regexp.MustCompile(`^project \S+ not found\b`)
-)
+var codeShape = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
 
 // parseRefusal reads the errors document of the Distribution API, or the
 // {"code":...,"message":...} of Harbor 1's own API.
@@ -131,14 +132,6 @@ func parseRefusal(body []byte) (code, message string) {
 		code = s
 	}
 	return code, first.Message
-}
-
-func missingProject(e *Error) bool {
-	switch e.Status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
-		return projectShape.MatchString(e.Message)
-	}
-	return false
 }
 
 // A RangeError says that the registry gave another part of a blob than the one

@@ -107,7 +107,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	out.URL.Scheme, out.URL.Host, out.Host = g.r.base.Scheme, g.r.base.Host, ""
 	out.Header.Del("User-Agent")
-	resp, err := g.r.rt.RoundTrip(out)
+	resp, err := g.r.do(out)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +202,7 @@ func (r *Repository) put(ctx context.Context, reference string, desc v1.Descript
 		return err
 	}
 	req.Header.Set("Content-Type", string(desc.MediaType))
-	resp, err := r.rt.RoundTrip(req)
+	resp, err := r.do(req)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,9 @@ type Repository struct {
 	base *url.URL
 	wait func(context.Context, time.Duration) error
 
+	chunk int64  // see InChunks
+	from  string // see MountFrom
+
 	mu   sync.Mutex
 	last manifest // what Resolve got: Manifest need not ask again
 }
@@ -79,7 +82,7 @@ func (r *Repository) send(ctx context.Context, method string, u *url.URL, header
 	for k, v := range header {
 		req.Header[k] = v
 	}
-	return r.rt.RoundTrip(req)
+	return r.do(req)
 }
 
 // discard closes an answer whose body does not matter, so that its connection

@@ -23,11 +23,15 @@ const (
 )
 
 // PutBlob uploads a blob unless the registry has it: HEAD, then POST and one
-// PUT with all of it. When the connection breaks or the registry fails it asks
+// PUT with all of it, or as [Repository.InChunks] and [Repository.MountFrom]
+// say. A layer that may not be distributed is not sent. When the connection breaks or the registry fails it asks
 // and sends again from the beginning, up to three times in all. Errors:
 // [*Error], [*transfer.DigestError] if the registry says that it holds
 // something else, those of open and of the round-tripper.
 func (r *Repository) PutBlob(ctx context.Context, desc v1.Descriptor, open transfer.Opener) (taken int64, err error) {
+	if r.Declines(desc) {
+		return 0, nil
+	}
 	for try := 1; ; try++ {
 		has, err := r.has(ctx, desc)
 		if err != nil || has {
@@ -80,53 +84,80 @@ func (r *Repository) has(ctx context.Context, desc v1.Descriptor) (bool, error) 
 }
 
 func (r *Repository) upload(ctx context.Context, desc v1.Descriptor, body *upload) error {
-	at, err := r.begin(ctx)
+	if mounted, err := r.mount(ctx, desc); mounted || err != nil {
+		return err
+	}
+	at, chunk, err := r.begin(ctx)
 	if err != nil {
 		return err
 	}
+	if chunk > 0 && desc.Size > chunk {
+		if at, err = r.sendChunks(ctx, at, chunk, desc, body); err != nil {
+			return err
+		}
+		return r.finish(ctx, at, desc, 0, nil)
+	}
+	return r.finish(ctx, at, desc, desc.Size, body.again)
+}
+
+// finish puts the last size bytes of a blob to where its upload goes on.
+func (r *Repository) finish(ctx context.Context, at *url.URL, desc v1.Descriptor, size int64, open func() (io.ReadCloser, error)) error {
 	if at.RawQuery != "" { // the upload's state, which may be signed as it is
 		at.RawQuery += "&"
 	}
 	at.RawQuery += url.Values{"digest": {desc.Digest.String()}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at.String(), http.NoBody)
+	resp, err := r.sendPart(ctx, http.MethodPut, at, size, open, nil)
 	if err != nil {
 		return err
-	}
-	if desc.Size > 0 { // a body that is not NoBody and has length 0 is one of unknown length
-		if req.Body, err = body.again(); err != nil {
-			return err
-		}
-		req.GetBody = body.again
-	}
-	req.ContentLength = desc.Size
-	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := r.rt.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	if !done(resp.StatusCode) {
-		return r.fail("push blob", resp)
 	}
 	discard(resp)
 	return checkDigest("blob", desc.Digest, resp)
 }
 
-// begin opens an upload and returns where it goes on.
-func (r *Repository) begin(ctx context.Context) (*url.URL, error) {
+// sendPart sends size bytes of a blob; open is not called for none. Every
+// answer but one that took them is an error.
+func (r *Repository) sendPart(ctx context.Context, method string, at *url.URL, size int64, open func() (io.ReadCloser, error), header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, at.String(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	if size > 0 { // a body that is not NoBody and has length 0 is one of unknown length
+		if req.Body, err = open(); err != nil {
+			return nil, err
+		}
+		req.GetBody = open
+	}
+	req.ContentLength = size
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := r.do(req)
+	if err != nil {
+		return nil, err
+	}
+	if !done(resp.StatusCode) {
+		return nil, r.fail("push blob", resp)
+	}
+	return resp, nil
+}
+
+// begin opens an upload and returns where it goes on, and in chunks of how
+// many bytes, 0 for all at once.
+func (r *Repository) begin(ctx context.Context) (at *url.URL, chunk int64, err error) {
 	u := r.url("blobs", "uploads/")
 	resp, err := r.send(ctx, http.MethodPost, u, nil)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if resp.StatusCode != http.StatusAccepted {
-		return nil, r.fail("begin upload", resp)
+		return nil, 0, r.fail("begin upload", resp)
 	}
 	discard(resp)
-	at, err := wire.Join(u, secured(r.base, resp.Header.Get("Location")))
-	if err != nil {
-		return nil, err
+	if at, err = wire.Join(u, secured(r.base, resp.Header.Get("Location"))); err != nil {
+		return nil, 0, err
 	}
-	return at, nil
+	return at, r.chunkFor(resp), nil
 }
 
 // secured is location with https instead of http where it names the registry

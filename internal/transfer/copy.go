@@ -18,7 +18,8 @@ const defaultJobs = 4
 // ends the rest. dst is closed in any case.
 //
 // Layers that may not be distributed (foreign layers of Windows) are left out
-// if src does not have them; the URLs that they come with are never followed.
+// if src does not have them or dst is a [Decliner] of them; the manifest names
+// them still, and the URLs that they come with are never followed.
 //
 // Errors are those of src and dst with the digest they are about, [*DigestError]
 // for wrong bytes, [*ManifestError] for manifests that are not as they should
@@ -120,12 +121,24 @@ func (c *copier) manifest(ctx context.Context, n *node) error {
 	return nil
 }
 
+// leave notes that a layer stays where it is.
+func (c *copier) leave(desc v1.Descriptor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.res.Left = append(c.res.Left, desc)
+}
+
 func (c *copier) blob(ctx context.Context, desc v1.Descriptor) error {
 	s := &stream{copier: c, desc: desc}
 	defer s.drop()
 	if !desc.MediaType.IsDistributable() {
+		if d, ok := c.dst.(Decliner); ok && d.Declines(desc) {
+			c.leave(desc)
+			return nil
+		}
 		rc, err := c.src.Blob(ctx, desc, 0)
 		if errors.Is(err, ErrNotFound) {
+			c.leave(desc)
 			return nil
 		}
 		if err != nil {

@@ -56,6 +56,12 @@ type Sink interface {
 	Close() error
 }
 
+// A Decliner is a [Sink] that does not hold some of the layers that may not be
+// distributed, and takes manifests that name them.
+type Decliner interface {
+	Declines(desc v1.Descriptor) bool
+}
+
 // A DigestError says that bytes are not the ones that were asked for.
 type DigestError struct {
 	What string // "manifest", "blob"
@@ -123,4 +129,6 @@ type Result struct {
 	Root     v1.Descriptor // what the sink's name stands for now
 	Bytes    int64         // taken by the sink
 	Reused   int64         // already there
+	// Left are the layers that were left out since they may not be distributed.
+	Left []v1.Descriptor
 }
