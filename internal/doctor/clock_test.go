@@ -22,16 +22,17 @@ func TestTheClockIsBlamedOnlyByAServersDate(t *testing.T) {
 		date     []string // nil: none is sent
 		blamed   bool
 	}{
-		"the server is ahead":                {now.Add(year), now.Add(3 * year), []string{now.Add(2 * year).UTC().Format(http.TimeFormat)}, true},
-		"the server is behind":               {now.Add(-3 * year), now.Add(-year), []string{now.Add(-2 * year).UTC().Format(http.TimeFormat)}, true},
-		"the server thinks it is today":      {now.Add(-3 * year), now.Add(-year), []string{now.UTC().Format(http.TimeFormat)}, false},
-		"it has ended by the server's too":   {now.Add(-3 * year), now.Add(-2 * year), []string{now.Add(-year).UTC().Format(http.TimeFormat)}, false},
-		"the two are a little apart":         {now.Add(-year), now.Add(-time.Hour), []string{now.Add(-2 * time.Hour).UTC().Format(http.TimeFormat)}, false},
-		"the server says nothing":            {now.Add(-3 * year), now.Add(-year), nil, false},
-		"the server says no time":            {now.Add(-3 * year), now.Add(-year), []string{"today"}, false},
-		"nothing, and valid since ever":      {time.Date(0, 1, 2, 0, 0, 0, 0, time.UTC), now.Add(-year), nil, false},
-		"no time, and valid since ever":      {time.Date(0, 1, 2, 0, 0, 0, 0, time.UTC), now.Add(-year), []string{"today"}, false},
-		"today's, and it was valid for ever": {time.Date(0, 1, 2, 0, 0, 0, 0, time.UTC), now.Add(-year), []string{now.UTC().Format(http.TimeFormat)}, false},
+		"the server is ahead":                  {now.Add(year), now.Add(3 * year), []string{now.Add(2 * year).UTC().Format(http.TimeFormat)}, true},
+		"the server is behind":                 {now.Add(-3 * year), now.Add(-year), []string{now.Add(-2 * year).UTC().Format(http.TimeFormat)}, true},
+		"it has not begun by the server's too": {now.Add(2 * year), now.Add(3 * year), []string{now.Add(year).UTC().Format(http.TimeFormat)}, false},
+		"the server thinks it is today":        {now.Add(-3 * year), now.Add(-year), []string{now.UTC().Format(http.TimeFormat)}, false},
+		"it has ended by the server's too":     {now.Add(-3 * year), now.Add(-2 * year), []string{now.Add(-year).UTC().Format(http.TimeFormat)}, false},
+		"the two are a little apart":           {now.Add(-year), now.Add(-time.Hour), []string{now.Add(-2 * time.Hour).UTC().Format(http.TimeFormat)}, false},
+		"the server says nothing":              {now.Add(-3 * year), now.Add(-year), nil, false},
+		"the server says no time":              {now.Add(-3 * year), now.Add(-year), []string{"today"}, false},
+		"nothing, and valid since ever":        {time.Date(0, 1, 2, 0, 0, 0, 0, time.UTC), now.Add(-year), nil, false},
+		"no time, and valid since ever":        {time.Date(0, 1, 2, 0, 0, 0, 0, time.UTC), now.Add(-year), []string{"today"}, false},
+		"today's, and it was valid for ever":   {time.Date(0, 1, 2, 0, 0, 0, 0, time.UTC), now.Add(-year), []string{now.UTC().Format(http.TimeFormat)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
