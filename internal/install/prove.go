@@ -115,7 +115,7 @@ func (p Prover) docker(ctx context.Context, h Half) ([]proof.Fact, error) {
 	if h == User {
 		socket = ""
 		for _, v := range p.Site.Machine.Docker.Variants {
-			if v.User && v.Kind == machine.Rootless {
+			if v.Kind == machine.Rootless {
 				socket = v.Socket
 			}
 		}

@@ -263,6 +263,15 @@ func TestWhatSystemdSaysCounts(t *testing.T) {
 			shown: debianShown, process: []running{dockerd(99, "-H", "fd://")},
 			ignored: []string{"/etc/default/docker DOCKER_OPTS"},
 		},
+		"started by its shell": {
+			shown: debianShown, unit: "docker.service", counts: []string{"/etc/default/docker DOCKER_OPTS"},
+			process: []running{{pid: 48, parent: 47, exe: expanded.exe, mnt: expanded.mnt, args: expanded.args}},
+		},
+		"of no parent that is seen": {
+			shown:   strings.Replace(debianShown, "MainPID=47", "MainPID=0", 1),
+			process: []running{{pid: 99, exe: expanded.exe, mnt: expanded.mnt, args: []string{"/usr/bin/dockerd"}}},
+			ignored: []string{"/etc/default/docker DOCKER_OPTS"},
+		},
 		"not loaded": {
 			shown: "LoadState=not-found\nExecStart=\nFragmentPath=\nMainPID=0\n", process: []running{expanded}, unit: "docker.service",
 			counts: []string{"/etc/default/docker DOCKER_OPTS"},

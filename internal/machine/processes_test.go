@@ -45,6 +45,17 @@ func TestRunningEngineIsTheOneOfThisMachine(t *testing.T) {
 		"by its number among equals": {
 			[]running{dockerd(7), dockerd(9)}, map[string]string{"/var/run/docker.pid": "9"}, "", 9,
 		},
+		"both with their numbers, at the usual one's file": {
+			[]running{dockerd(7, "-p", "/srv/two.pid"), dockerd(9)},
+			map[string]string{"/srv/two.pid": "7", "/var/run/docker.pid": "9"},
+			"", 9,
+		},
+		"by systemd's socket, and not by TCP": {
+			[]running{dockerd(7, "-H", "tcp://0.0.0.0:2375"), dockerd(9, "-H", "fd://")}, nil, "", 9,
+		},
+		"by systemd's socket, wherever that is": {
+			[]running{dockerd(7, "-H", "fd://")}, map[string]string{"/srv/two.sock": "socket"}, "unix:///srv/two.sock", 7,
+		},
 		"only at another socket": {
 			[]running{dockerd(7, "-Hunix:///srv/two.sock")}, map[string]string{"/run/docker.sock": "socket"}, "", 0,
 		},

@@ -3,12 +3,14 @@ package proof_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/vicr-cli/vicr/internal/change"
@@ -67,7 +69,7 @@ func TestDockerInsecureWaitsForTheEnginesList(t *testing.T) {
 		"two names":                     {hosts: []string{"registry.example", "registry.example:443"}, after: []string{"registry.example", "registry.example:443"}, says: noCredentials, want: true, proven: []bool{true, true}, asked: 2},
 		"a network":                     {hosts: []string{"192.0.2.7/24"}, after: []string{"192.0.2.0/24"}, want: true, proven: []bool{true}},
 		"removed":                       {hosts: []string{h, "10.0.0.0/8"}, before: []string{h, "10.0.0.0/8"}, after: []string{"other:1"}},
-		"what no engine removes":        {hosts: []string{"127.0.0.0/8"}},
+		"what no engine removes":        {hosts: []string{"127.0.0.0/8", "::1/128"}, before: []string{"::1/128"}, after: []string{"::1/128"}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -157,6 +159,8 @@ func TestSettledWaitsForWhatTheFileSays(t *testing.T) {
 		"added":               {file: `{"insecure-registries": ["a:1"]}`, after: []string{"a:1"}},
 		"taken away":          {file: `{"insecure-registries": []}`, before: []string{"a:1"}},
 		"written otherwise":   {file: `{"insecure-registries": ["http://a:1", "HTTPS://b", "10.1.2.3/8", "a:1", "127.0.0.0/8"]}`, after: []string{"b", "10.0.0.0/8", "a:1"}},
+		"an engine since 28":  {file: `{"insecure-registries": ["a:1"]}`, before: []string{"::1/128"}, after: []string{"a:1", "::1/128"}},
+		"one before that":     {file: `{"insecure-registries": ["a:1", "::1/128"]}`, after: []string{"a:1"}},
 		"the key is not here": {file: `{}`, before: []string{"a:1"}, after: []string{"a:1"}, untold: true},
 		"no file":             {file: "-", before: []string{"a:1"}, after: []string{"a:1"}, untold: true},
 		"broken":              {file: `{`, fails: true, untold: true},
@@ -213,5 +217,35 @@ func TestSettledWithoutAnEngineIsDoneAtOnce(t *testing.T) {
 				t.Errorf("socket %q, number %q: %v after %s", socket, number, err, time.Since(start))
 			}
 		}
+	}
+}
+
+// One that runs and does not answer yet is waited for.
+func TestSettledWaitsForAnEngineThatRuns(t *testing.T) {
+	t.Parallel()
+	dead := filepath.Join(t.TempDir(), "dead.sock")
+	if err := os.WriteFile(dead, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, tt := range map[string]struct {
+		more  fstest.MapFS
+		waits bool
+	}{
+		"it runs":                 {fstest.MapFS{"run/docker.pid": {Data: []byte("77\n")}, "proc/77": {Mode: fs.ModeDir}}, true},
+		"it does not":             {fstest.MapFS{"run/docker.pid": {Data: []byte("77\n")}}, false},
+		"nothing says its number": {fstest.MapFS{"proc/77": {Mode: fs.ModeDir}}, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			tt.more["etc/docker/daemon.json"] = &fstest.MapFile{Data: []byte(`{"insecure-registries": ["a:1"]}`)}
+			m := machine.Machine{FS: tt.more, Docker: machine.Docker{
+				Socket: dead, Daemon: machine.Daemon{PIDFile: "/run/docker.pid", ConfigFile: "/etc/docker/daemon.json"},
+			}}
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			if err := proof.Settled(ctx, m, change.Reload{PIDFile: "/run/docker.pid"}); errors.Is(err, context.DeadlineExceeded) != tt.waits || !tt.waits && err != nil {
+				t.Errorf("%v, want a wait: %t", err, tt.waits)
+			}
+		})
 	}
 }

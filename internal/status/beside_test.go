@@ -1,6 +1,7 @@
 package status_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/edit"
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/status"
+	"github.com/vicr-cli/vicr/internal/testkit"
 )
 
 func TestStrayFilesBesideTheCA(t *testing.T) {
@@ -45,6 +47,60 @@ func TestStrayFilesBesideTheCA(t *testing.T) {
 	w.write("/etc/docker/certs.d/registry.example_5000_/ca.crt", string(w.ca.PEM()), 0o644)
 	if r := w.look(); !r.OK || len(r.Registries[0].Findings) > 0 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A folder that vicr wrote to itself is spoken of by its files.
+func TestVicrsOwnFolderShadowsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	own := w.machine.Podman.UserCerts + "/" + host + "/ca.crt"
+	w.trusts(host, change.Record{Tool: "podman", Path: own}, change.Record{Tool: "podman", Path: podmanCA})
+	w.write(own, string(testkit.NewCA(t).PEM()), 0o644)
+	if f := only(t, w.look()); f.Kind != status.KindChanged || f.Path != own {
+		t.Errorf("found %+v", f)
+	}
+	w.remove(own)
+	w.folder(w.machine.Podman.UserCerts + "/" + host)
+	if f := only(t, w.look()); f.Kind != status.KindGone || f.Path != own {
+		t.Errorf("found %+v", f)
+	}
+}
+
+// Without the machine's journal the files say whose CA is there.
+func TestToolsAreSeenByTheirFiles(t *testing.T) {
+	t.Parallel()
+	for path, tool := range map[string]string{
+		dockerCA: "docker", podmanCA: "podman",
+		"/etc/rancher/k3s/vicr-registry.example_5000_.crt":  "k3s",
+		"/etc/rancher/rke2/vicr-registry.example_5000_.crt": "k3s",
+	} {
+		for _, same := range []bool{true, false} {
+			w := newWorld(t)
+			w.options.Unread = true
+			w.machine.Kubernetes = []machine.Kubernetes{{Name: "k3s", Dir: "/etc/rancher/k3s"}, {Name: "rke2", Dir: "/etc/rancher/rke2"}}
+			w.trusts(host, change.Record{Tool: "vicr", Path: ownFile})
+			if w.write(path, string(testkit.NewCA(t).PEM()), 0o644); same {
+				w.write(path, string(w.ca.PEM()), 0o644)
+			}
+			var found []string
+			g := w.look().Registries[0]
+			for _, tl := range g.Tools {
+				for _, f := range tl.Files {
+					found = append(found, tl.Tool+" "+f.Path+" "+string(f.State))
+				}
+			}
+			state := status.FileChanged
+			if same {
+				state = status.FileOK
+			}
+			if want := tool + " " + path + " " + string(state); !slices.Contains(found, want) {
+				t.Errorf("%q is not among %q", want, found)
+			}
+			if !same && (len(g.Findings) != 1 || g.Findings[0].Kind != status.KindChanged || g.Findings[0].Path != path) {
+				t.Errorf("%s: found %+v", path, g.Findings)
+			}
+		}
 	}
 }
 

@@ -119,6 +119,14 @@ func TestMayRunAndReloadTakeNothingElse(t *testing.T) {
 			t.Errorf("%s where it is not here any more: may be run: %v", argv, got)
 		}
 	}
+	tree := look(machine.Options{Root: "/srv/image", FS: files(map[string]string{"/etc/os-release": "ID=debian\n", "/usr/sbin/update-ca-certificates": "", "/usr/bin/snap": ""})})
+	for _, argv := range []string{
+		"/usr/bin/systemctl restart docker.service", "/usr/bin/snap restart docker.dockerd", "/usr/sbin/update-ca-certificates", "/usr/sbin/update-ca-certificates --fresh",
+	} {
+		if !trust.MayRun(m, "registry.corp", strings.Fields(argv)) || trust.MayRun(tree, "registry.corp", strings.Fields(argv)) {
+			t.Errorf("%s is for a machine that runs, and not for a tree", argv)
+		}
+	}
 	for _, r := range []change.Reload{
 		{},
 		{Name: "x", PIDFile: "/tmp/docker.pid", Exe: []string{"dockerd"}},
@@ -226,6 +234,13 @@ func TestMayRunTakesOnlyTheCertificateOfTheRegistryOutOfAStore(t *testing.T) {
 			}
 			if trust.MayRun(at(ca), "other.corp", tt.file(tt.dir+"vicr-registry.corp_443_.crt")) {
 				t.Error("the file of another registry")
+			}
+			nowhere := at(nil) // vicr would put no CA there, so none is to be taken out
+			nowhere.Dirs.MachineState = ""
+			for _, argv := range [][]string{tt.undo(hash(ca)), tt.file("")} {
+				if trust.MayRun(nowhere, "registry.corp", argv) {
+					t.Errorf("%q may be run where there is no folder for the CAs", argv)
+				}
 			}
 		})
 	}

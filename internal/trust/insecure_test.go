@@ -3,9 +3,11 @@ package trust_test
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/trust"
 )
@@ -54,6 +56,38 @@ func TestFlagThatCannotBeEditedIsAConflict(t *testing.T) {
 				t.Errorf("for a CA planned are %v", p.Machine)
 			}
 		})
+	}
+}
+
+// dockerd judges the new daemon.json beside the flags that it runs with, but
+// for the one that names the file.
+func TestTheFileIsJudgedBesideTheFlags(t *testing.T) {
+	t.Parallel()
+	for cmdline, want := range map[string]string{
+		"":                                     "",
+		"-H fd:// --config-file /etc/x.json":   "-H fd://",
+		"--config-file=/etc/x.json -H fd://":   "-H fd://",
+		"-D --config-file=/etc/x.json":         "-D",
+		"-D --config-file":                     "-D",
+		"--config-files=x --dns 192.0.2.53":    "--config-files=x --dns 192.0.2.53",
+		"-D -- --config-file=/etc/x.json -H x": "-D",
+	} {
+		running := process()
+		running["/proc/77/cmdline"] = strings.ReplaceAll(strings.TrimSpace("/usr/bin/dockerd "+cmdline), " ", "\x00") + "\x00"
+		r := row{fs: join(dockerHere(), running), tools: "docker", ask: "http"}
+		words := strings.Fields("/usr/bin/dockerd --validate " + want + " --config-file {}")
+		checked := 0
+		for _, s := range plan(t, r.machine(), r.request(t)).Machine {
+			if s.Op != change.OpEdit {
+				continue
+			}
+			if checked++; !slices.Equal(s.Check, words) {
+				t.Errorf("%q: judged by %q, want %q", cmdline, s.Check, words)
+			}
+		}
+		if checked == 0 {
+			t.Errorf("%q: nothing is judged", cmdline)
+		}
 	}
 }
 
