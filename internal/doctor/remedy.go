@@ -1,10 +1,12 @@
 package doctor
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/vicr-cli/vicr/internal/machine"
 	"github.com/vicr-cli/vicr/internal/pki"
+	"github.com/vicr-cli/vicr/internal/trust"
 )
 
 // Remedies are typed as they stand: each has the flags without which it would
@@ -78,12 +80,15 @@ func (d *doctor) image() string {
 // insecureTools are the lines that make the tools found here speak plain HTTP.
 func (d *doctor) insecureTools() []string {
 	m, line := d.o.Machine, "vicr trust "+word(d.target.Host.String())+" --insecure --for "
+	told := trust.Unverified(m, d.target.Host)
 	var lines []string
-	if m.Docker.Found || len(m.Docker.Variants) > 0 {
-		lines = append(lines, line+"docker")
-	}
-	if m.Podman.Found {
-		lines = append(lines, line+"podman")
+	for _, t := range []struct {
+		tool trust.Tool
+		here bool
+	}{{trust.ToolDocker, m.Docker.Found || len(m.Docker.Variants) > 0}, {trust.ToolPodman, m.Podman.Found}} {
+		if t.here && !slices.Contains(told, t.tool) {
+			lines = append(lines, line+string(t.tool))
+		}
 	}
 	return lines
 }

@@ -261,6 +261,25 @@ func (p *planner) secureEngine(e engine) {
 	p.remarks(e.config)
 }
 
+// Unverified are the tools whose settings, as far as they can be read, tell
+// them not to verify h: Docker and Podman are looked at.
+func Unverified(m machine.Machine, h ref.Host) (tools []Tool) {
+	p := &planner{m: m, r: Request{Host: h}}
+	for _, e := range append([]engine{rootful(m)}, engines(m)...) {
+		listed, err := p.list(e.config)
+		if err == nil && slices.ContainsFunc(listed, func(entry string) bool { return names(h, entry) }) {
+			tools = append(tools, ToolDocker)
+			break
+		}
+	}
+	for _, conf := range []string{m.Podman.UserConf, m.Podman.ConfDir} {
+		if drop := dropIn(m, conf, h); drop != "" && p.marked(drop) {
+			return append(tools, ToolPodman)
+		}
+	}
+	return tools
+}
+
 // names says whether an entry of the list is one of the names of h. dockerd
 // drops a scheme in front of it.
 func names(h ref.Host, entry string) bool {
