@@ -208,7 +208,7 @@ func wrongFiles(t *testing.T, b *bench) {
 	}
 	checks := b.doctor(t, tls1)
 	checks["engine"].has(t, "fail", "harbor.key")
-	checks["folders"].has(t, "warn", "harbor.cert")
+	checks["folders"].has(t, "fail", "harbor.cert")
 	run := b.Run(t, "", append([]string{b.vicr, "trust", tls1, "--for", "docker"}, b.pinned(t, b.ca)...)...)
 	if !strings.Contains(run.Stderr, "harbor.cert") {
 		t.Errorf("trust: exit %d, and nobody named the file", run.Code)
