@@ -81,6 +81,20 @@ func TestRootMakesOnlyWhatItWasTold(t *testing.T) {
 	}
 }
 
+// With --accept-new alone root replaces no CA, whatever the user's part says.
+func TestRootThatAcceptsWhatComesReplacesNothing(t *testing.T) {
+	t.Parallel()
+	ca := testkit.NewCA(t)
+	a := &app{env: Env{Getenv: func(string) string { return "" }}}
+	var half trustOptions
+	if err := a.agreed(trustOptions{acceptNew: true}, wish{CA: ca.PEM(), How: howFingerprint}, &half); err != nil {
+		t.Fatal(err)
+	}
+	if !half.keep || half.how != howAcceptNew || half.fingerprint != pki.SHA256(ca.Certificate) {
+		t.Errorf("%+v", half)
+	}
+}
+
 // Whatever root was started to do, it does once.
 func TestRootMakesEachTargetOnce(t *testing.T) {
 	t.Parallel()

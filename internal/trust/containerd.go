@@ -164,23 +164,33 @@ func (p *planner) configPath(certs string) {
 		return
 	case absent || string(now) == data:
 		step.Op, step.Data, step.Mode = change.OpWrite, []byte(data), filesMode
+	case strings.Contains(c.ConfigPath, ":"):
+		p.note(ToolContainerd, file, fmt.Sprintf("config_path is the list %q, which some pulls take for one folder: name %s alone", c.ConfigPath, certs))
+		return
 	case c.ConfigPath != "":
-		if strings.Contains(c.ConfigPath, ":") {
-			p.note(ToolContainerd, file, fmt.Sprintf("config_path is the list %q, which some pulls take for one folder: name %s alone", c.ConfigPath, certs))
+		// Another registry's edit may be the one that says so: it is this one's too.
+		e := configPathEdit(c.Version, certs)
+		if has, err := e.Has(now); err == nil && has {
+			step.Op, step.Edit, step.Restart = change.OpEdit, &e, ""
+			p.add(p.machine(), step)
 		}
 		return
 	case c.Mirrors:
 		p.note(ToolContainerd, file, "it has registry.mirrors or registry.configs, with which config_path may not stand: CRI reads no certs.d until they are gone")
 		return
 	default:
-		step.Op = change.OpEdit
-		step.Edit = &edit.Edit{Format: edit.Set, Key: criTable(c.Version), Value: "config_path", Body: fmt.Sprintf("%q", certs)}
+		e := configPathEdit(c.Version, certs)
+		step.Op, step.Edit = change.OpEdit, &e
 	}
 	if c.Imports {
 		p.note(ToolContainerd, file, "it imports other files, which may set config_path or mirrors")
 	}
 	p.add(p.machine(), step)
 	p.restart(ToolContainerd, p.machine(), r)
+}
+
+func configPathEdit(version int, certs string) edit.Edit {
+	return edit.Edit{Format: edit.Set, Key: criTable(version), Value: "config_path", Body: fmt.Sprintf("%q", certs)}
 }
 
 // criTable is the table of registries by the format of config.toml.

@@ -98,6 +98,7 @@ func TestInsecureDockerPlansAreGolden(t *testing.T) {
 		"insecure-docker-root":          {ask: "http", o: machine.Options{Root: "/srv/image"}, fs: dockerHere()},
 		"insecure-docker-hub":           {ask: "insecure", host: "docker.io", tools: "docker"},
 		"insecure-docker-loopback":      {ask: "http", host: "127.0.0.1:5000", tools: "docker"},
+		"insecure-docker-loopback-ca":   {fs: join(dockerHere(), map[string]string{"/etc/docker/certs.d/127.0.0.1:5000/ca.crt": string(certificatePEM(t))}), host: "127.0.0.1:5000", tools: "docker", ask: "insecure"},
 		"insecure-docker-network":       {network: "10.20.30.7/24"},
 		"insecure-docker-network6":      {network: "2001:db8::/64", tools: "docker,podman"},
 		"insecure-docker-network-local": {network: "127.0.0.0/8"},

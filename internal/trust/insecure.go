@@ -80,7 +80,8 @@ func (p *planner) names() []string {
 // insecureEngine plans the list of one engine.
 func (p *planner) insecureEngine(e engine) error {
 	if p.verifiesNever() {
-		p.note(ToolDocker, e.config, "nothing to do: Docker verifies no registry in 127.0.0.0/8")
+		p.note(ToolDocker, e.config, "nothing to add: Docker verifies no registry in 127.0.0.0/8")
+		p.forgetEngine(e)
 		p.done(ToolDocker)
 		return nil
 	}
@@ -102,13 +103,17 @@ func (p *planner) insecureEngine(e engine) error {
 		}
 		p.editList(e)
 	}
-	for _, dir := range e.folders(p.m, p.r.Host) {
-		p.forgetFolder(ToolDocker, p.of(e.user), dir, "Docker does not read it while the registry is insecure")
-	}
+	p.forgetEngine(e)
 	p.remarks(e.config)
 	p.ignoredFlags(e)
 	p.done(ToolDocker)
 	return nil
+}
+
+func (p *planner) forgetEngine(e engine) {
+	for _, dir := range e.folders(p.m, p.r.Host) {
+		p.forgetFolder(ToolDocker, p.of(e.user), dir, "Docker does not read it while the registry is insecure")
+	}
 }
 
 // ignoredFlags tells of files that look as if they made registries insecure.
