@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -189,12 +190,13 @@ func runProjectList(ctx context.Context, a *app, o projectOptions) error {
 	for _, p := range all {
 		res.Projects = append(res.Projects, projectRow{p.Name, visibility(p.Public), p.Repositories})
 	}
+	slices.SortFunc(res.Projects, func(a, b projectRow) int { return strings.Compare(a.Name, b.Name) })
 	return a.result(res, func(w io.Writer) error { return projectsText(w, res.Projects) })
 }
 
 func projectsText(out io.Writer, all []projectRow) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	rows := []string{"PROJECT\tVISIBILITY\tREPOSITORIES\n"}
+	rows := []string{"PROJECT\tACCESS\tREPOSITORIES\n"}
 	for _, p := range all {
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\n", escaped(p.Name), p.Visibility, p.Repositories))
 	}
