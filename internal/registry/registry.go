@@ -29,8 +29,9 @@ type Repository struct {
 	chunk int64  // see InChunks
 	from  string // see MountFrom
 
-	mu   sync.Mutex
-	last manifest // what Resolve got: Manifest need not ask again
+	mu     sync.Mutex
+	last   manifest // what Resolve got: Manifest need not ask again
+	mounts mounting
 }
 
 var (
