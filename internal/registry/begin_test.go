@@ -29,17 +29,20 @@ func TestAskingAndBeginningAreOneRequest(t *testing.T) {
 		there []int // the numbers of those that the registry has
 		front func(http.ResponseWriter, *http.Request) bool
 		want  string
+		from  string // see MountFrom
 	}{
-		"new":                      {[]int{small, small}, nil, nil, "mount PUT, mount PUT"},
-		"there":                    {[]int{small, small}, []int{0, 1}, nil, "mount, mount"},
-		"new and large":            {[]int{large}, nil, nil, "mount HEAD PUT"},
-		"large, it has told":       {[]int{small, large}, []int{0}, nil, "mount, mount PUT"},
-		"refused with 401":         {[]int{small, small}, []int{1}, status(401), "mount HEAD POST PUT, HEAD"},
-		"refused with 404":         {[]int{small, small}, nil, status(404), "mount HEAD POST PUT, HEAD POST PUT"},
-		"refused with 500":         {[]int{small, small}, nil, status(500), "mount HEAD POST PUT, HEAD POST PUT"},
-		"begins whatever it has":   {[]int{large, small, small}, []int{0, 1}, beginsAlways, "mount HEAD, HEAD, HEAD POST PUT"},
-		"a policy, not of mounts":  {[]int{small}, nil, readOnly, "mount"},
-		"begins, and lacks it all": {[]int{large, small}, nil, beginsAlways, "mount HEAD PUT, mount PUT"},
+		"new":                       {[]int{small, small}, nil, nil, "mount PUT, mount PUT", ""},
+		"there":                     {[]int{small, small}, []int{0, 1}, nil, "mount, mount", ""},
+		"new and large":             {[]int{large}, nil, nil, "mount HEAD PUT", ""},
+		"large, it has told":        {[]int{small, large}, []int{0}, nil, "mount, mount PUT", ""},
+		"refused with 401":          {[]int{small, small}, []int{1}, status(401), "mount HEAD POST PUT, HEAD", ""},
+		"refused with 404":          {[]int{small, small}, nil, status(404), "mount HEAD POST PUT, HEAD POST PUT", ""},
+		"refused with 500":          {[]int{small, small}, nil, status(500), "mount HEAD POST PUT, HEAD POST PUT", ""},
+		"begins whatever it has":    {[]int{large, small, small}, []int{0, 1}, beginsAlways, "mount HEAD, HEAD, HEAD POST PUT", ""},
+		"a policy, not of mounts":   {[]int{small}, nil, readOnly, "mount", ""},
+		"there, and not in another": {[]int{small}, []int{0}, notFrom("demo/other"), "mount HEAD", "demo/other"},
+		"another tells nothing":     {[]int{small}, nil, notFrom("demo/other"), "mount HEAD PUT", "demo/other"},
+		"begins, and lacks it all":  {[]int{large, small}, nil, beginsAlways, "mount HEAD PUT, mount PUT", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -73,8 +76,10 @@ func TestAskingAndBeginningAreOneRequest(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			mu.Lock()
 			counting = true
-			repo := s.open(t, "demo/app:1")
+			mu.Unlock()
+			repo := s.open(t, "demo/app:1").MountFrom(test.from)
 			for i, l := range layers {
 				mu.Lock()
 				asked = append(asked, "")
@@ -103,6 +108,12 @@ func beginsAlways(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Location", "/v2/demo/app/blobs/uploads/17")
 	w.WriteHeader(http.StatusAccepted)
 	return true
+}
+
+func notFrom(repository string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		return r.URL.Query().Get("from") == repository && beginsAlways(w, r)
+	}
 }
 
 func readOnly(w http.ResponseWriter, r *http.Request) bool {

@@ -1,0 +1,58 @@
+package registry
+
+import (
+	"context"
+	"net/http"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/vicr-cli/vicr/internal/memo"
+	"github.com/vicr-cli/vicr/internal/transfer"
+)
+
+var _ transfer.Holder = (*Repository)(nil)
+
+// Remembering has r ask whether the registry has all of an image before it
+// sends one that p says was pushed under this name before, and remember what it
+// pushes. It returns r, and is called before r is used.
+func (r *Repository) Remembering(p *memo.Pushes) *Repository {
+	r.pushes = p
+	return r
+}
+
+// Holds says whether the name stands for root in the registry, which then has
+// all that root names. That takes a HEAD, which a first push has no use for: it
+// is asked only about what [Repository.Remembering] knows of. Errors are those of
+// the round-tripper.
+func (r *Repository) Holds(ctx context.Context, root v1.Descriptor) (bool, error) {
+	if !r.pushes.Has(r.img.String(), root.Digest.String()) {
+		return false, nil
+	}
+	header := http.Header{"Accept": {string(root.MediaType)}}
+	resp, err := r.send(ctx, http.MethodHead, r.url("manifests", r.nameFor(root)), header)
+	if err != nil {
+		return false, err
+	}
+	_ = resp.Body.Close() // HEAD has none
+	return resp.StatusCode == http.StatusOK && resp.Header.Get("Docker-Content-Digest") == root.Digest.String(), nil
+}
+
+// Tag gives what the image's name stands for more tags in this repository, with
+// one request to get the manifest and one for each tag; no blob is moved.
+// Errors are those of [Repository.Resolve] and [Repository.Commit].
+func (r *Repository) Tag(ctx context.Context, tags ...string) (v1.Descriptor, error) {
+	desc, err := r.Resolve(ctx)
+	if err != nil {
+		return desc, err
+	}
+	raw, err := r.Manifest(ctx, desc)
+	if err != nil {
+		return desc, err
+	}
+	for _, tag := range tags {
+		if err := r.put(ctx, tag, desc, raw); err != nil {
+			return desc, err
+		}
+	}
+	return desc, nil
+}
