@@ -154,7 +154,7 @@ func TestAPushWhereNothingIsMounted(t *testing.T) {
 func threeLayers(t *testing.T, dir string) {
 	t.Helper()
 	c := transfertest.Content{}
-	root := c.Image(transfertest.Amd64(), c.Layer(transfertest.Bytes(1, 3000)), c.Layer(transfertest.Bytes(2, 4000)), c.Layer(transfertest.Bytes(3, 5000)))
+	root := c.Image(transfertest.Amd64(), c.Layer(transfertest.Bytes(1, 3000)), c.Layer(transfertest.Bytes(2, 4000)), c.Layer(transfertest.Bytes(3, 9<<20)))
 	src := &transfertest.Source{Root: root, Content: c}
 	if _, err := transfer.Copy(t.Context(), src, store.OpenLayout(dir).Sink("1"), transfer.Options{}); err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ type mounting int
 
 const (
 	untried mounting = iota
-	telling          // it said of a blob that it is there: when it begins an upload, the blob is not
+	telling          // it said of a blob that it is there, or is believed: when it begins an upload, the blob is not
 	mute             // it refuses, or begins an upload whatever it has: only HEAD tells
 )
 

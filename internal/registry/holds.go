@@ -12,9 +12,14 @@ import (
 
 var _ transfer.Holder = (*Repository)(nil)
 
+// begunFact stands in place of a digest beside the name of a repository that a
+// push was begun to.
+const begunFact = "begun"
+
 // Remembering has r ask whether the registry has all of an image before it
-// sends one that p says was pushed under this name before, and remember what it
-// pushes. It returns r, and is called before r is used.
+// sends one that p says was pushed under this name before, remember what it
+// pushes, and ask less about the blobs of a repository that p has never heard of.
+// It returns r, and is called before r is used.
 func (r *Repository) Remembering(p *memo.Pushes) *Repository {
 	r.pushes = p
 	return r
@@ -25,6 +30,10 @@ func (r *Repository) Remembering(p *memo.Pushes) *Repository {
 // is asked only about what [Repository.Remembering] knows of. Errors are those of
 // the round-tripper.
 func (r *Repository) Holds(ctx context.Context, root v1.Descriptor) (bool, error) {
+	if r.pushes != nil && !r.pushes.Has(r.img.Name(), begunFact) {
+		r.found(telling) // nothing large was ever sent from here that could be sent twice
+		_ = r.pushes.Add(r.img.Name(), begunFact)
+	}
 	if !r.pushes.Has(r.img.String(), root.Digest.String()) {
 		return false, nil
 	}

@@ -4,7 +4,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -77,6 +82,49 @@ func TestPushAgain(t *testing.T) {
 			}
 			if dst, err := pull(t, s, test.name); err != nil || dst.Committed().Digest != test.src.Root.Digest {
 				t.Errorf("it is not there: %v", err)
+			}
+		})
+	}
+}
+
+// A first push does not ask twice about large blobs either. The next one, be it
+// that the first broke off, sends none again to a registry that begins uploads
+// whatever it has.
+func TestLargeBlobsAreSentOnce(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		breaks bool
+	}{{"pushed", false}, {"broken off", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			breaks := atomic.Bool{}
+			s := serve(t, func(w http.ResponseWriter, r *http.Request) bool {
+				if breaks.Load() && r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
+					return refuse(w, http.StatusForbidden, "{}")
+				}
+				if r.Method != http.MethodPost || !r.URL.Query().Has("mount") {
+					return false
+				}
+				q := r.URL.Query()
+				q.Del("mount")
+				r.URL.RawQuery = q.Encode() // what is behind begins an upload
+				return false
+			})
+			dir := t.TempDir()
+			c := transfertest.Content{}
+			large := c.Layer(transfertest.Bytes(1, sure))
+			for i, p := range []v1.Platform{transfertest.Amd64(), transfertest.Arm64()} {
+				breaks.Store(test.breaks && i == 0)
+				src := &transfertest.Source{Root: c.Image(p, large), Content: c}
+				_, err := transfer.Copy(t.Context(), src, s.open(t, "demo/app:1").Remembering(memo.OpenPushes(dir)), transfer.Options{})
+				if (err != nil) != breaks.Load() {
+					t.Fatal(err)
+				}
+				sent := slices.ContainsFunc(src.Opened(), func(o transfertest.Opening) bool { return o.Digest == large.Digest })
+				if heads := s.seen(http.MethodHead, ""); sent != (i == 0) || heads != i {
+					t.Errorf("push %d: sent %t, %d HEAD", i, sent, heads)
+				}
 			}
 		})
 	}
