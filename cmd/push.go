@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -85,7 +86,8 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
 	src, closeSource := at.source(img)
 	onEvent, done := a.progress()
-	moved, err := transfer.Copy(ctx, src, registry.Open(img, r.auth, r.base).InChunks(chunk), transfer.Options{Jobs: o.jobs, OnEvent: onEvent})
+	dst := registry.Open(img, r.auth, r.base).InChunks(chunk).Remembering(memo.OpenPushes(a.machine().Dirs.Cache))
+	moved, err := transfer.Copy(ctx, src, dst, transfer.Options{Jobs: o.jobs, OnEvent: onEvent})
 	done()
 	if cerr := closeSource(); err == nil {
 		err = cerr

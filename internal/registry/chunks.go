@@ -40,29 +40,6 @@ func (r *Repository) MountFrom(repository string) *Repository {
 // Windows) that they are not sent; docker and skopeo do not send them either.
 func (r *Repository) Declines(desc v1.Descriptor) bool { return !desc.MediaType.IsDistributable() }
 
-// mount asks for the blob out of another repository, and says whether it came.
-// Harbor refuses with 401 what the user may not pull; others begin an upload,
-// which is left to expire.
-func (r *Repository) mount(ctx context.Context, desc v1.Descriptor) (bool, error) {
-	if r.from == "" || r.from == r.img.Repository {
-		return false, nil
-	}
-	u := r.url("blobs", "uploads/")
-	u.RawQuery = url.Values{"mount": {desc.Digest.String()}, "from": {r.from}}.Encode()
-	resp, err := r.send(ctx, http.MethodPost, u, nil)
-	if is[statusError](err) || is[*Error](err) {
-		return false, nil // the token service of Harbor 1 fails for a name without a project
-	}
-	if err != nil {
-		return false, err
-	}
-	discard(resp)
-	if resp.StatusCode != http.StatusCreated {
-		return false, nil
-	}
-	return true, checkDigest("blob", desc.Digest, resp)
-}
-
 // chunkFor is how large the chunks of the upload that resp began are. The
 // header is the OCI distribution spec's, "Pushing a blob in chunks".
 func (r *Repository) chunkFor(resp *http.Response) int64 {

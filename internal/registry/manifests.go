@@ -186,11 +186,19 @@ func (r *Repository) Commit(ctx context.Context, root v1.Descriptor, raw []byte)
 		}
 		return &transfer.DigestError{What: "manifest", Want: want, Got: root.Digest}
 	}
-	reference := r.img.Tag
-	if reference == "" {
-		reference = root.Digest.String()
+	if err := r.put(ctx, r.nameFor(root), root, raw); err != nil {
+		return err
 	}
-	return r.put(ctx, reference, root, raw)
+	_ = r.pushes.Add(r.img.String(), root.Digest.String()) // what is not remembered costs a few requests
+	return nil
+}
+
+// nameFor is what the registry is to know root by: the tag, if there is one.
+func (r *Repository) nameFor(root v1.Descriptor) string {
+	if r.img.Tag != "" {
+		return r.img.Tag
+	}
+	return root.Digest.String()
 }
 
 // put is not go-containerregistry's: that sleeps without the context, hides the

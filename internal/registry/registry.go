@@ -12,6 +12,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/transfer"
 	"github.com/vicr-cli/vicr/internal/wire"
@@ -29,8 +30,11 @@ type Repository struct {
 	chunk int64  // see InChunks
 	from  string // see MountFrom
 
-	mu   sync.Mutex
-	last manifest // what Resolve got: Manifest need not ask again
+	pushes *memo.Pushes // see Remembering; nil: none
+
+	mu     sync.Mutex
+	last   manifest // what Resolve got: Manifest need not ask again
+	mounts mounting
 }
 
 var (

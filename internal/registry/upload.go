@@ -22,31 +22,31 @@ const (
 	uploadPause = 500 * time.Millisecond
 )
 
-// PutBlob uploads a blob unless the registry has it: HEAD, then POST and one
-// PUT with all of it, or as [Repository.InChunks] and [Repository.MountFrom]
-// say. A layer that may not be distributed is not sent. When the connection breaks or the registry fails it asks
-// and sends again from the beginning, up to three times in all. Errors:
-// [*Error], [*transfer.DigestError] if the registry says that it holds
-// something else, those of open and of the round-tripper.
+// PutBlob uploads a blob unless the registry has it. One POST asks for both: to
+// mount the blob out of this very repository is to find it there or to begin an
+// upload; then comes one PUT with all of it, or as [Repository.InChunks] and
+// [Repository.MountFrom] say. A layer that may not be distributed is not sent.
+// When the connection breaks or the registry fails it asks and sends again from
+// the beginning, up to three times in all. Errors: [*Error],
+// [*transfer.DigestError] if the registry says that it holds something else,
+// those of open and of the round-tripper.
 func (r *Repository) PutBlob(ctx context.Context, desc v1.Descriptor, open transfer.Opener) (taken int64, err error) {
 	if r.Declines(desc) {
 		return 0, nil
 	}
 	for try := 1; ; try++ {
-		has, err := r.has(ctx, desc)
-		if err != nil || has {
-			return taken, err
-		}
 		body := newUpload(ctx, open)
-		err = r.upload(ctx, desc, body)
+		has, err := r.upload(ctx, desc, body, try > 1)
 		body.end()
 		if cause := body.failure(); cause != nil {
 			return 0, cause
 		}
-		if err == nil {
+		switch {
+		case err == nil && has:
+			return taken, nil
+		case err == nil:
 			return desc.Size, nil
-		}
-		if try == maxUploads || ctx.Err() != nil || !passing(err) {
+		case try == maxUploads || ctx.Err() != nil || !passing(err):
 			return 0, err
 		}
 		if err := r.wait(ctx, time.Duration(try)*uploadPause); err != nil {
@@ -63,7 +63,7 @@ func passing(err error) bool {
 		return true
 	}
 	e, ok := errors.AsType[*Error](err)
-	return ok && (e.Status >= http.StatusInternalServerError || e.Code == CodeBlobUploadUnknown)
+	return ok && e.Refusal == Unexplained && (e.Status >= http.StatusInternalServerError || e.Code == CodeBlobUploadUnknown)
 }
 
 // has says whether the registry has the blob. What it refuses to say here it
@@ -83,21 +83,19 @@ func (r *Repository) has(ctx context.Context, desc v1.Descriptor) (bool, error) 
 	return false, nil
 }
 
-func (r *Repository) upload(ctx context.Context, desc v1.Descriptor, body *upload) error {
-	if mounted, err := r.mount(ctx, desc); mounted || err != nil {
-		return err
+// upload sends a blob, unless the registry has it.
+func (r *Repository) upload(ctx context.Context, desc v1.Descriptor, body *upload, again bool) (has bool, err error) {
+	u, err := r.begin(ctx, desc, again)
+	if err != nil || u == nil {
+		return u == nil, err
 	}
-	at, chunk, err := r.begin(ctx)
-	if err != nil {
-		return err
-	}
-	if chunk > 0 && desc.Size > chunk {
-		if at, err = r.sendChunks(ctx, at, chunk, desc, body); err != nil {
-			return err
+	if u.chunk > 0 && desc.Size > u.chunk {
+		if u.at, err = r.sendChunks(ctx, u.at, u.chunk, desc, body); err != nil {
+			return false, err
 		}
-		return r.finish(ctx, at, desc, 0, nil)
+		return false, r.finish(ctx, u.at, desc, 0, nil)
 	}
-	return r.finish(ctx, at, desc, desc.Size, body.again)
+	return false, r.finish(ctx, u.at, desc, desc.Size, body.again)
 }
 
 // finish puts the last size bytes of a blob to where its upload goes on.
@@ -140,24 +138,6 @@ func (r *Repository) sendPart(ctx context.Context, method string, at *url.URL, s
 		return nil, r.fail("push blob", resp)
 	}
 	return resp, nil
-}
-
-// begin opens an upload and returns where it goes on, and in chunks of how
-// many bytes, 0 for all at once.
-func (r *Repository) begin(ctx context.Context) (at *url.URL, chunk int64, err error) {
-	u := r.url("blobs", "uploads/")
-	resp, err := r.send(ctx, http.MethodPost, u, nil)
-	if err != nil {
-		return nil, 0, err
-	}
-	if resp.StatusCode != http.StatusAccepted {
-		return nil, 0, r.fail("begin upload", resp)
-	}
-	discard(resp)
-	if at, err = wire.Join(u, secured(r.base, resp.Header.Get("Location"))); err != nil {
-		return nil, 0, err
-	}
-	return at, r.chunkFor(resp), nil
 }
 
 // secured is location with https instead of http where it names the registry

@@ -25,7 +25,10 @@ type Sink struct {
 	name  string
 }
 
-var _ transfer.Sink = (*Sink)(nil)
+var (
+	_ transfer.Sink   = (*Sink)(nil)
+	_ transfer.Keeper = (*Sink)(nil)
+)
 
 // Sink returns where an image of that name goes; in a layout, "" is an image
 // without a name. Nothing is made yet.
@@ -143,6 +146,12 @@ func (s *Sink) PutManifest(ctx context.Context, desc v1.Descriptor, raw []byte) 
 		return io.NopCloser(bytes.NewReader(raw[offset:])), nil
 	})
 	return err
+}
+
+// Kept reads a manifest that is here already. The error wraps
+// [transfer.ErrNotFound] if it is not.
+func (s *Sink) Kept(ctx context.Context, desc v1.Descriptor) ([]byte, error) {
+	return s.store.Source(s.name).Manifest(ctx, desc)
 }
 
 // Commit takes the root and gives it the name. Errors beside those of PutBlob:

@@ -14,7 +14,7 @@ const defaultJobs = 4
 
 // Copy moves what src names to dst: blobs first, each once, several at a time;
 // then manifests, those that are named before those that name them; then
-// Commit. Everything is verified before dst can have it whole. The first error
+// Commit. Nothing is moved to a [Holder] that has it all. Everything is verified before dst can have it whole. The first error
 // ends the rest. dst is closed in any case.
 //
 // Layers that may not be distributed (foreign layers of Windows) are left out
@@ -40,6 +40,9 @@ func Copy(ctx context.Context, src Source, dst Sink, o Options) (res Result, err
 	root, t, err := c.plan(ctx)
 	c.res.Resolved = root
 	if err != nil {
+		return c.res, err
+	}
+	if has, err := c.held(ctx, t); err != nil || has {
 		return c.res, err
 	}
 	if err := each(ctx, o.Jobs, t.blobs, c.blob); err != nil {
@@ -82,6 +85,7 @@ func (c *copier) plan(ctx context.Context) (resolved v1.Descriptor, t tree, err 
 		return resolved, t, err
 	}
 	l := &loader{src: c.src, jobs: c.o.Jobs, nodes: map[v1.Hash]*node{}}
+	l.kept, _ = c.dst.(Keeper)
 	root := resolved
 	if c.o.Platform != nil {
 		if root, err = l.pick(ctx, resolved, *c.o.Platform); err != nil {
@@ -95,6 +99,39 @@ func (c *copier) plan(ctx context.Context) (resolved v1.Descriptor, t tree, err 
 	top := t.levels[0][0]
 	top.desc = v1.Descriptor{MediaType: top.desc.MediaType, Size: top.desc.Size, Digest: top.desc.Digest, Platform: root.Platform}
 	return resolved, t, nil
+}
+
+// held says whether the sink says that it has all of t under its name.
+func (c *copier) held(ctx context.Context, t tree) (bool, error) {
+	h, ok := c.dst.(Holder)
+	if !ok {
+		return false, nil
+	}
+	top := t.levels[0][0].desc
+	has, err := h.Holds(ctx, top)
+	if err != nil || !has {
+		return false, err
+	}
+	for _, desc := range t.blobs {
+		if c.declined(desc) {
+			c.leave(desc)
+			continue
+		}
+		c.res.Reused += desc.Size
+		c.event(Existed, desc, desc.Size)
+	}
+	c.event(Existed, top, top.Size)
+	c.res.Root = top
+	return true, nil
+}
+
+// declined says whether the sink takes desc to stay where it is.
+func (c *copier) declined(desc v1.Descriptor) bool {
+	if desc.MediaType.IsDistributable() {
+		return false
+	}
+	d, ok := c.dst.(Decliner)
+	return ok && d.Declines(desc)
 }
 
 // each runs work over items, jobs at a time, and ends all at the first error.
@@ -131,11 +168,11 @@ func (c *copier) leave(desc v1.Descriptor) {
 func (c *copier) blob(ctx context.Context, desc v1.Descriptor) error {
 	s := &stream{copier: c, desc: desc}
 	defer s.drop()
+	if c.declined(desc) {
+		c.leave(desc)
+		return nil
+	}
 	if !desc.MediaType.IsDistributable() {
-		if d, ok := c.dst.(Decliner); ok && d.Declines(desc) {
-			c.leave(desc)
-			return nil
-		}
 		rc, err := c.src.Blob(ctx, desc, 0)
 		if errors.Is(err, ErrNotFound) {
 			c.leave(desc)

@@ -62,6 +62,20 @@ type Decliner interface {
 	Declines(desc v1.Descriptor) bool
 }
 
+// A Holder is a [Sink] that can say, for less than it takes to ask about every
+// part, that it has all of root under its name. Then nothing is moved. False
+// says nothing.
+type Holder interface {
+	Holds(ctx context.Context, root v1.Descriptor) (bool, error)
+}
+
+// A Keeper is a [Sink] that gives back the manifests and indexes that it has, so
+// that the source is not asked for them. [Copy] verifies them. Any error sends it
+// to the source.
+type Keeper interface {
+	Kept(ctx context.Context, desc v1.Descriptor) ([]byte, error)
+}
+
 // A DigestError says that bytes are not the ones that were asked for.
 type DigestError struct {
 	What string // "manifest", "blob"

@@ -13,6 +13,7 @@ import (
 // A loader gets manifests from a source, each once, verified and parsed.
 type loader struct {
 	src  Source
+	kept Keeper // may be nil
 	jobs int
 
 	mu    sync.Mutex
@@ -46,11 +47,8 @@ func (l *loader) fetch(ctx context.Context, desc v1.Descriptor) (*node, error) {
 	if err := l.admit(desc); err != nil {
 		return nil, err
 	}
-	raw, err := l.src.Manifest(ctx, desc)
+	raw, err := l.manifest(ctx, desc)
 	if err != nil {
-		return nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
-	}
-	if err := verifyManifest(desc, raw); err != nil {
 		return nil, err
 	}
 	n, err := parse(desc, raw)
@@ -61,6 +59,20 @@ func (l *loader) fetch(ctx context.Context, desc v1.Descriptor) (*node, error) {
 	defer l.mu.Unlock()
 	l.nodes[desc.Digest] = n
 	return n, nil
+}
+
+// manifest gets the verified bytes of a manifest from where the least is asked.
+func (l *loader) manifest(ctx context.Context, desc v1.Descriptor) ([]byte, error) {
+	if l.kept != nil {
+		if raw, err := l.kept.Kept(ctx, desc); err == nil && verifyManifest(desc, raw) == nil {
+			return raw, nil
+		}
+	}
+	raw, err := l.src.Manifest(ctx, desc)
+	if err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	}
+	return raw, verifyManifest(desc, raw)
 }
 
 // admit holds a manifest against the limits before it is asked for.
