@@ -131,7 +131,7 @@ func projectRows() []row {
 		{name: "project create, forbidden inside VIC", at: "inside VIC", as: "dev", argv: "project create HOST/new", likes: before20},
 		{name: "project create, read-only", at: "read-only", as: "dev", argv: "project create HOST/new"},
 		{name: "project create, a robot", as: "robot$demo+ci", argv: "project create HOST/new"},
-		{name: "project create, nobody", argv: "project create HOST/new", live: true},
+		{name: "project create, nobody", argv: "project create HOST/vicr-e2e-nobody", live: true},
 		{name: "project create, a wrong password", as: "dev?", argv: "project create HOST/new"},
 		{name: "project create, no name for one", as: "dev", argv: "project create HOST/New", live: true},
 		{name: "project ls", as: "dev", argv: "project ls HOST"},

@@ -91,6 +91,9 @@ func (c *counter) desk(t *testing.T, r row) *desk {
 		if wrong {
 			password = "not-" + password
 		}
+		if name == "dev" {
+			name = c.words["USER"]
+		}
 		c.keep(t, d, name, password)
 	}
 	for _, argv := range r.setup {
