@@ -126,8 +126,10 @@ func (c *counter) removeProject(ctx context.Context, like, name string) error {
 		if p.Name != name { // the question is for a part of the name
 			continue
 		}
-		if _, err := c.api(ctx, http.MethodDelete, "/api/repositories/"+name+"/app"); err != nil {
-			return err
+		for _, what := range []string{"/app/tags/2", "/app"} { // 1.1 deletes tags alone, and with the last one the repository
+			if _, err := c.api(ctx, http.MethodDelete, "/api/repositories/"+name+what); err != nil {
+				return err
+			}
 		}
 		if _, err := c.api(ctx, http.MethodDelete, fmt.Sprintf("/api/projects/%d", p.ID)); err != nil {
 			return err
