@@ -19,6 +19,8 @@ const (
 	public  = "public"
 )
 
+const onlyPublic = "nobody is logged in: these are the public ones; vicr login %s shows yours"
+
 type projectOptions struct {
 	host   ref.Host
 	name   string
@@ -177,7 +179,7 @@ func runProjectList(ctx context.Context, a *app, o projectOptions) error {
 		return err
 	}
 	if r.anonymous {
-		a.note("nobody is logged in: these are the public ones; vicr login %s shows yours", o.host)
+		a.note(onlyPublic, o.host)
 	} else if _, err := r.auth.Verify(ctx); err != nil { // with a wrong password Harbor lists what nobody may see
 		return err
 	}

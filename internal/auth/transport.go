@@ -221,7 +221,7 @@ func (t *Transport) learn(ctx context.Context) error {
 	}
 	defer discard(resp)
 	c, ok := choose(challengesOf(resp.Header))
-	if !ok || resp.StatusCode != http.StatusUnauthorized {
+	if !ok || resp.StatusCode != http.StatusUnauthorized || t.isElsewhere(resp) {
 		return nil
 	}
 	t.mu.Lock()

@@ -23,6 +23,9 @@ func (t *Transport) Verify(ctx context.Context) (Identity, error) {
 		return Identity{}, err
 	}
 	defer discard(resp)
+	if t.isElsewhere(resp) {
+		return Identity{}, &AnswerError{Host: t.base.Host, Status: resp.StatusCode, Why: "it redirects to another host, which is not asked who may log in"}
+	}
 	id := Identity{Username: t.credentials.Username}
 	switch resp.StatusCode {
 	case http.StatusOK:
