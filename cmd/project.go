@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -188,6 +189,7 @@ func runProjectList(ctx context.Context, a *app, o projectOptions) error {
 		return err
 	}
 	res := projectsResult{Host: o.host.String(), Projects: []projectRow{}}
+	slices.SortFunc(all, func(x, y harbor.Project) int { return strings.Compare(x.Name, y.Name) })
 	for _, p := range all {
 		res.Projects = append(res.Projects, projectRow{p.Name, visibility(p.Public), p.Repositories})
 	}
