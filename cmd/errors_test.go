@@ -149,7 +149,7 @@ func refusals() (all []error) {
 	for _, r := range []registry.Refusal{
 		registry.ProjectMissing, registry.LoginNeeded, registry.NotPermitted, registry.Hidden, registry.OverQuota, registry.ImmutableTag,
 		registry.ReadOnly, registry.ProxyProject, registry.Vulnerable, registry.Unsigned, registry.ProjectPolicy, registry.ProjectUnnamed,
-		registry.IndexRefused, registry.TypeRefused, registry.TooLarge, registry.RateLimited,
+		registry.IndexRefused, registry.TypeRefused, registry.TooLarge, registry.RateLimited, registry.StorageRefused,
 	} {
 		code := ""
 		if r == registry.ProjectMissing {
@@ -185,6 +185,7 @@ func TestRefusalsHaveCodesAndHints(t *testing.T) {
 		{registry.TypeRefused, 8, "oci-mediatypes=false"},
 		{registry.TooLarge, 6, "vicr push --chunk-size 512KiB " + h + "/demo/app:1"},
 		{registry.RateLimited, 6, "--jobs 1"},
+		{registry.StorageRefused, 6, "run it again"},
 	} {
 		host, _ := ref.ParseHost(h)
 		r := &registry.Error{Refusal: tt.refusal, Image: h + "/demo/app:1", Message: "not signed by cosign"}

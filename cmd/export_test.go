@@ -11,3 +11,6 @@ func Parse(args []string) error {
 	}
 	return c.ValidateArgs(c.Flags().Args())
 }
+
+// Update says whether golden files are written instead of compared.
+func Update() bool { return *update }

@@ -145,6 +145,9 @@ func (a *app) downloadAsAdmin(ctx context.Context, h ref.Host, d download, req p
 	if errors.As(why, &c) && c.Problem != pki.UnknownIssuer {
 		return nil, why
 	}
+	if m, ok := errors.AsType[*pki.MismatchError](why); ok && m.Anchor != nil {
+		return nil, why // the CA came with the chain, and is another one
+	}
 	leaf := req.Chain[0]
 	matched := !req.Want.IsZero() && req.Want.Matches(leaf)
 	if !matched || d.admiral || !a.interactive() {

@@ -156,6 +156,12 @@ func notFoundHints(err error, host string) []string {
 			have[i] = platform.String()
 		}
 		return []string{"--platform takes one of: " + strings.Join(have, ", ")}
+	case errors.As(err, &r) && noRepository(r):
+		parent := host
+		if p := r.Project(); p != "" {
+			parent += "/" + p
+		}
+		return []string{"check the name; what there is: vicr ls " + parent}
 	case errors.As(err, &r) && strings.Contains(r.Image[strings.LastIndexByte(r.Image, '/')+1:], ":"):
 		if img, err := ref.ParseImage(r.Image); err == nil {
 			return []string{"the tags that exist: vicr ls " + img.Name()}
@@ -164,6 +170,13 @@ func notFoundHints(err error, host string) []string {
 		return []string{"get it first, with vicr pull, or give it this name, with vicr tag"}
 	}
 	return nil
+}
+
+// noRepository says whether it is not the tag that is missing: none was named,
+// or the registry says so.
+func noRepository(r *registry.Error) bool {
+	return !strings.Contains(r.Image[strings.LastIndexByte(r.Image, '/')+1:], ":") ||
+		r.Code == "NAME_UNKNOWN" || strings.HasPrefix(r.Message, "repository ") && strings.HasSuffix(r.Message, " not found")
 }
 
 func listHints(err error, host string) []string {

@@ -137,17 +137,17 @@ func runInspect(ctx context.Context, a *app, o inspectOptions) error {
 	switch {
 	case o.raw:
 		_, raw, err := transfer.RawManifest(ctx, repo, chosen)
-		return a.bytes(raw, err)
+		return a.bytes(raw, r.whyDenied(ctx, err))
 	case o.config:
 		if chosen == nil {
 			chosen = &here
 		}
 		_, raw, err := transfer.RawConfig(ctx, repo, *chosen)
-		return a.bytes(raw, err)
+		return a.bytes(raw, r.whyDenied(ctx, err))
 	}
 	d, err := transfer.Describe(ctx, repo, chosen, here)
 	if err != nil {
-		return err
+		return r.whyDenied(ctx, err)
 	}
 	res := describeImage(o.image, d)
 	if err := a.addReferrers(ctx, repo, d, chosen != nil, &res); err != nil {

@@ -166,7 +166,15 @@ func (a *app) list(ctx context.Context, o listOptions) (listing.Listing, error) 
 			return err
 		}
 	}
-	return listing.Of(ctx, o.target, ways)
+	l, err := listing.Of(ctx, o.target, ways)
+	switch {
+	case err != nil:
+	case l.Kind == listing.Projects && r.anonymous:
+		a.note(onlyPublic, o.target.Host)
+	case len(l.Projects)+len(l.Repositories)+len(l.Tags)+len(l.Artifacts) == 0:
+		a.note("nothing is listed in %s", l.Name)
+	}
+	return l, err
 }
 
 // listed prints a listing for people.

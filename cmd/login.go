@@ -210,7 +210,7 @@ func readPassword(r io.Reader) (string, error) {
 	p := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	switch {
 	case p == "":
-		return "", usagef("the password on standard input is empty")
+		return "", &usageError{text: "the password on standard input is empty", hint: "look at the file or the command that it comes from"}
 	case len(b) > limit:
 		return "", usagef("the password on standard input is longer than 64 KiB")
 	}

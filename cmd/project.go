@@ -20,6 +20,8 @@ const (
 	public  = "public"
 )
 
+const onlyPublic = "nobody is logged in: these are the public ones; vicr login %s shows yours"
+
 type projectOptions struct {
 	host   ref.Host
 	name   string
@@ -178,7 +180,7 @@ func runProjectList(ctx context.Context, a *app, o projectOptions) error {
 		return err
 	}
 	if r.anonymous {
-		a.note("nobody is logged in: these are the public ones; vicr login %s shows yours", o.host)
+		a.note(onlyPublic, o.host)
 	} else if _, err := r.auth.Verify(ctx); err != nil { // with a wrong password Harbor lists what nobody may see
 		return err
 	}
@@ -187,6 +189,7 @@ func runProjectList(ctx context.Context, a *app, o projectOptions) error {
 		return err
 	}
 	res := projectsResult{Host: o.host.String(), Projects: []projectRow{}}
+	slices.SortFunc(all, func(x, y harbor.Project) int { return strings.Compare(x.Name, y.Name) })
 	for _, p := range all {
 		res.Projects = append(res.Projects, projectRow{p.Name, visibility(p.Public), p.Repositories})
 	}

@@ -105,7 +105,7 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 		transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
 	done()
 	if err != nil {
-		return err
+		return r.whyDenied(ctx, err)
 	}
 	return a.moved(img, at, moved)
 }

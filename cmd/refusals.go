@@ -1,10 +1,12 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"time"
 
+	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/wire"
@@ -57,6 +59,10 @@ var refusalRules = []rule{
 		try: "pull one platform where the image comes from, and push that: vicr pull --platform linux/amd64 NAME", hints: refusalHints,
 	},
 	{code: codeRefused, when: "the registry does not take this media type", match: isRefusal(registry.TypeRefused), try: "build the image with docker's media types: docker buildx build --output type=image,oci-mediatypes=false"},
+	{
+		code: codeNetwork, when: "the storage that the registry sends clients to refuses", match: isRefusal(registry.StorageRefused),
+		try: "run it again, since its links are good for a while only; if that does not help, the administrator of HOST has to look at its storage",
+	},
 	{code: codeNetwork, when: "what stands in front of the registry takes no request so large", match: isRefusal(registry.TooLarge), try: "vicr push --chunk-size 512KiB NAME sends it in smaller requests", hints: refusalHints},
 	{code: codeNetwork, when: "the registry asks for fewer requests, for longer than vicr waits", match: eitherOf(isRefusal(registry.RateLimited), isKind(wire.RateLimited)), try: "run it again later, with fewer at once: --jobs 1", hints: rateHints},
 }
@@ -67,6 +73,18 @@ func isRefusal(want registry.Refusal) func(error) bool {
 		var r *registry.Error
 		return errors.As(err, &r) && r.Refusal == want
 	}
+}
+
+// whyDenied is err, or that the registry refuses the password: with a wrong one
+// Harbor gives a token that is good for what everybody may.
+func (r *road) whyDenied(ctx context.Context, err error) error {
+	if r.anonymous || !isRefusal(registry.NotPermitted)(err) && !isRefusal(registry.Hidden)(err) {
+		return err
+	}
+	if _, refused := r.auth.Verify(ctx); is[*auth.DeniedError](refused) {
+		return refused
+	}
+	return err
 }
 
 func eitherOf(a, b func(error) bool) func(error) bool {

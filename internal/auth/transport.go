@@ -132,6 +132,12 @@ func (t *Transport) isElsewhere(resp *http.Response) bool {
 	return resp.Request != nil && !t.owns(resp.Request.URL)
 }
 
+// isAnotherHost is [Transport.isElsewhere] without the same host by another
+// scheme or port, to which a registry may move.
+func (t *Transport) isAnotherHost(resp *http.Response) bool {
+	return t.isElsewhere(resp) && !SameHost(resp.Request.URL.Hostname(), t.base.Hostname())
+}
+
 // inHand is what req can carry before the registry asks for anything.
 func (t *Transport) inHand(req *http.Request) (pass, error) {
 	ctx := req.Context()
@@ -221,7 +227,7 @@ func (t *Transport) learn(ctx context.Context) error {
 	}
 	defer discard(resp)
 	c, ok := choose(challengesOf(resp.Header))
-	if !ok || resp.StatusCode != http.StatusUnauthorized {
+	if !ok || resp.StatusCode != http.StatusUnauthorized || t.isAnotherHost(resp) {
 		return nil
 	}
 	t.mu.Lock()

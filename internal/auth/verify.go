@@ -23,13 +23,20 @@ func (t *Transport) Verify(ctx context.Context) (Identity, error) {
 		return Identity{}, err
 	}
 	defer discard(resp)
+	if t.isAnotherHost(resp) {
+		return Identity{}, &AnswerError{Host: t.base.Host, Status: resp.StatusCode, Why: "it redirects to another host, which is not asked who may log in"}
+	}
 	id := Identity{Username: t.credentials.Username}
 	switch resp.StatusCode {
 	case http.StatusOK:
 		return id, nil
 	case http.StatusUnauthorized:
 	default:
-		return Identity{}, &AnswerError{Host: t.base.Host, Status: resp.StatusCode, Why: "this is not what a registry answers"}
+		why := "this is not what a registry answers"
+		if resp.StatusCode == http.StatusBadRequest && t.base.Scheme == schemeHTTP {
+			why = "this is what a server with TLS answers to plain http"
+		}
+		return Identity{}, &AnswerError{Host: t.base.Host, Status: resp.StatusCode, Why: why}
 	}
 	c, ok := choose(challengesOf(resp.Header))
 	if !ok {

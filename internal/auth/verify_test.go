@@ -3,6 +3,10 @@ package auth
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -64,5 +68,46 @@ func TestWithAScopeAWrongPasswordIsNotNoticed(t *testing.T) {
 	_, err := rt.Verify(WithScope(t.Context(), "repository:library/app:pull"))
 	if denied, ok := errors.AsType[*DeniedError](err); !ok || !denied.LoggedIn {
 		t.Errorf("%v, want a refusal", err)
+	}
+}
+
+// A moved is a registry that redirects to host, which names the registry's own
+// token service.
+type moved struct {
+	host  string
+	asked []string
+}
+
+func (m *moved) RoundTrip(req *http.Request) (*http.Response, error) {
+	m.asked = append(m.asked, req.URL.Path)
+	resp := httptest.NewRecorder()
+	if req.URL.Path == apiRoot {
+		req = req.Clone(req.Context())
+		req.URL.Host = m.host
+		resp.Header().Set("Www-Authenticate", `Bearer realm="https://registry.test/token",service="s"`)
+		resp.WriteHeader(http.StatusUnauthorized)
+	}
+	answer := resp.Result()
+	answer.Request = req
+	return answer, nil
+}
+
+// Where a password goes is not for another host to say.
+func TestAnotherHostDoesNotSayWhoMayLogIn(t *testing.T) {
+	t.Parallel()
+	for host, other := range map[string]bool{"registry.test": false, "registry.test:8443": false, "elsewhere.test": true} {
+		m := &moved{host: host}
+		tr := NewTransport(m, &url.URL{Scheme: "https", Host: "registry.test"}, Credentials{Username: user, Password: password}, Policy{})
+		_, err := tr.Verify(t.Context())
+		if strange, ok := errors.AsType[*AnswerError](err); other && (!ok || !strings.Contains(strange.Why, "another host")) {
+			t.Errorf("%s: %v", host, err)
+		}
+		if asked := slices.Contains(m.asked, "/token"); asked == other {
+			t.Errorf("%s: asked for %q", host, m.asked)
+		}
+		fresh := NewTransport(m, &url.URL{Scheme: "https", Host: "registry.test"}, Credentials{Username: user, Password: password}, Policy{})
+		if asks, err := fresh.Learn(t.Context()); err != nil || (asks.Scheme == "") != other {
+			t.Errorf("%s: learnt %+v, %v", host, asks, err)
+		}
 	}
 }

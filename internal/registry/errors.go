@@ -102,7 +102,7 @@ func (r *Repository) fail(op string, resp *http.Response) error {
 	if e.Code == "" && e.Message == "" && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
 		e.Message = strings.TrimSpace(string(body))
 	}
-	if e.Refusal = r.refusalOf(e, resp.Header); e.Refusal == ProjectMissing {
+	if e.Refusal = r.refusalOf(e, resp); e.Refusal == ProjectMissing {
 		e.Code = CodeProjectNotFound
 	}
 	return e

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vicr-cli/vicr/internal/wire"
 )
 
 // A Refusal says in one word why the registry did not do what it was asked.
@@ -33,6 +35,7 @@ const (
 	TypeRefused    Refusal = "type refused"    // another media type
 	TooLarge       Refusal = "too large"       // for what is in front of the registry
 	RateLimited    Refusal = "rate limited"
+	StorageRefused Refusal = "storage refused" // by another host, to which the registry sent
 )
 
 // A form is how a refusal is told: by some generation of Harbor, or by every
@@ -81,13 +84,17 @@ type knower interface{ LoggedIn() bool }
 
 // refusalOf says why the registry answered e. A round-tripper that does not
 // know of logins counts as logged in.
-func (r *Repository) refusalOf(e *Error, challenges http.Header) Refusal {
+func (r *Repository) refusalOf(e *Error, resp *http.Response) Refusal {
+	denied := e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+	if denied && resp.Request != nil && wire.OriginOf(resp.Request.URL) != wire.OriginOf(r.base) {
+		return StorageRefused // it knows no users, and was told of none
+	}
 	for _, f := range forms {
 		if f.fits(e) {
 			return f.refusal
 		}
 	}
-	if e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden {
+	if !denied {
 		return Unexplained
 	}
 	if k, ok := r.rt.(knower); ok && !k.LoggedIn() {
@@ -95,7 +102,7 @@ func (r *Repository) refusalOf(e *Error, challenges http.Header) Refusal {
 	}
 	// What Distribution says of a token that is too small, and so all that
 	// Harbor 1 says; a project that is not there has such tokens too.
-	if strings.Contains(strings.Join(challenges.Values("Www-Authenticate"), ","), `error="insufficient_scope"`) {
+	if strings.Contains(strings.Join(resp.Header.Values("Www-Authenticate"), ","), `error="insufficient_scope"`) {
 		return Hidden
 	}
 	return NotPermitted
@@ -142,6 +149,8 @@ func (e *Error) limitWords() string {
 		return "it is too large for what stands in front of the registry"
 	case RateLimited:
 		return "the registry asks for fewer requests"
+	case StorageRefused:
+		return "the storage that the registry sends to refuses"
 	}
 	return ""
 }

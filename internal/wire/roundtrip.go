@@ -124,7 +124,7 @@ func (t *Transport) settle(req *http.Request) (*hop, error) {
 	case u.Scheme == schemeHTTP && h.site != realm:
 		return no("plain http")
 	case req.Response != nil && hasBody(req) && h.site == elsewhere:
-		return no("a redirect that takes the body of a request to another origin")
+		return no("a redirect to another origin of a request with a body or a password")
 	}
 	if why := t.whyNot(h); why != "" {
 		return no(why)
