@@ -74,7 +74,7 @@ func TestRequestsOfEachOperation(t *testing.T) {
 			fmt.Fprintf(&b, "  %-13s %s\n", like, counted[o.name][like])
 		}
 	}
-	golden(t, filepath.Join("..", "testdata", "requests.golden"), b.String())
+	goldenLines(t, filepath.Join("..", "testdata", "requests.golden"), b.String())
 }
 
 // A count is how many requests of each kind there were.
@@ -161,8 +161,8 @@ func threeLayers(t *testing.T, dir string) {
 	}
 }
 
-// golden holds got against the file, or writes it.
-func golden(t *testing.T, path, got string) {
+// goldenLines holds got against the file, or writes it.
+func goldenLines(t *testing.T, path, got string) {
 	t.Helper()
 	if flag.Lookup("update").Value.String() == "true" {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
