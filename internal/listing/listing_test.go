@@ -356,6 +356,7 @@ func TestAPlainRegistry(t *testing.T) {
 		err                 bool
 	}{
 		"both":                {`{"repositories":["app/x","app","apple"]}`, "app", "tags 1 2 app/x:-1", false},
+		"deep":                {`{"repositories":["team/app/x"]}`, "team/app", "tags 1 2", false},
 		"no catalog":          {"", "app", "tags 1 2", false},
 		"only below":          {`{"repositories":["other/x"]}`, "other", "repositories other/x:-1", false},
 		"nothing, no catalog": {"", "other", "tags ", true},
@@ -370,7 +371,7 @@ func TestAPlainRegistry(t *testing.T) {
 				switch {
 				case r.URL.Path == "/v2/_catalog" && tc.catalog != "":
 					fmt.Fprint(w, tc.catalog)
-				case r.URL.Path == "/v2/app/tags/list":
+				case r.URL.Path == "/v2/app/tags/list", r.URL.Path == "/v2/team/app/tags/list":
 					fmt.Fprint(w, `{"tags":["1","2"]}`)
 				case strings.HasPrefix(r.URL.Path, "/api"):
 					fmt.Fprint(w, "<html>portal</html>")
