@@ -347,6 +347,13 @@ func TestNamesToList(t *testing.T) {
 	}
 }
 
+func TestAURLIsNoNameToList(t *testing.T) {
+	t.Parallel()
+	if _, err := listing.ParseTarget("https://reg.example/library"); err == nil || !strings.Contains(err.Error(), "leave out the scheme") {
+		t.Error(err)
+	}
+}
+
 // A registry that has no catalog still lists tags; a name there may be a
 // repository and a part of others.
 func TestAPlainRegistry(t *testing.T) {
