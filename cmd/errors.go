@@ -196,7 +196,7 @@ var rulesBefore = []rule{
 	{code: codeUntrusted, when: "the files are in place and a tool still does not trust the registry", match: is[*proof.Error], try: "vicr doctor HOST shows what is in the way"},
 	{
 		code: codeUntrusted, when: "the fingerprint given is not that of the registry", match: is[*pki.MismatchError],
-		try: "ask the administrator of the registry for the fingerprint again; if it stays different, somebody may be in between",
+		try: askAgain,
 	},
 	{code: codeUntrusted, when: "the registry's certificate does not verify", match: is[*pki.CertError], try: "ask the administrator for a certificate that follows the rules; vicr doctor HOST shows what is wrong with it", hints: certHints},
 	{code: codeUntrusted, when: "the registry lets nobody in without a client certificate", match: wire.ClientCertRequired, try: "vicr trust HOST --client-cert FILE --client-key FILE"},

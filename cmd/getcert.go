@@ -123,12 +123,17 @@ func (e *adminCAError) Error() string {
 	return "no CA was found: " + why
 }
 
+const askAgain = "ask the administrator of the registry for the fingerprint again; if it stays different, somebody may be in between"
+
 func adminCAHints(err error, host string) []string {
 	var e *adminCAError
 	errors.As(err, &e)
 	trust := "vicr trust " + host + " --fingerprint " + pki.SHA256(e.leaf).String()
 	hints := []string{"take the file from the server, where it is /data/ca_download/ca.crt, in VIC /opt/vmware/fileserver/cert/ca.crt; then: vicr trust " + host + " --ca-file ca.crt"}
+	var other *pki.MismatchError
 	switch {
+	case errors.As(e.err, &other): // who answers may be somebody else: no word on how to trust that
+		return []string{askAgain, "if it is that of the CA: " + hints[0] + " --fingerprint " + other.Want.String()}
 	case e.admiral:
 		return hints
 	case e.matched:

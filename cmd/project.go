@@ -104,8 +104,7 @@ func newProjectList(a *app) *cobra.Command {
 
 // parseProject reads HOST/NAME.
 func parseProject(s string) (ref.Host, string, error) {
-	host, name, ok := strings.Cut(s, "/")
-	h, err := ref.ParseHost(host)
+	h, name, ok, err := ref.CutHost(s)
 	switch {
 	case err != nil:
 		return h, "", err

@@ -164,6 +164,28 @@ func TestAnAdministratorsCAInAScript(t *testing.T) {
 	}
 }
 
+// A fingerprint that names nothing there may be that of the registry, and who
+// answers somebody else: what is served is not offered to be trusted.
+func TestAWrongFingerprintIsNoWayToTrustWhatIsServed(t *testing.T) {
+	t.Parallel()
+	wrong := strings.Repeat("ab", 32)
+	for _, o := range []sandbox.Options{
+		{Like: sandbox.Harbor11}, {Like: sandbox.Harbor15}, {Like: sandbox.Harbor15, Policy: sandbox.Policy{Admiral: true}}, {Like: sandbox.Harbor17},
+	} {
+		host, caFile := openShop(t, o)
+		d := newDesk(t)
+		code, _, errs := d.says(t, canary, "trust", "--for", "vicr", "--fingerprint", wrong, host)
+		_, hints, _ := strings.Cut(errs, "hint: ")
+		if code != 3 || !strings.HasPrefix(hints, "ask the administrator of the registry for the fingerprint again; if it stays different, somebody may be in between\n") {
+			t.Errorf("%s: exit %d, %s", o.Like, code, errs)
+		}
+		if strings.Contains(hints, leafOf(t, host, caFile)) || strings.Contains(hints, "password") {
+			t.Errorf("%s advises to trust what is served: %s", o.Like, errs)
+		}
+		nothingIn(t, d.home)
+	}
+}
+
 // Harbor before 1.7 inside VIC sends its CA in the chain; nobody is asked.
 func TestTheCAOfTheChain(t *testing.T) {
 	t.Parallel()

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/docker/cli/cli/config/types"
 
@@ -69,7 +71,7 @@ func read(tree *atomicfile.Tree, path string) ([]byte, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &ConfigError{Path: path, Why: "it cannot be read", Err: err}
+		return nil, unresolved(path, err)
 	}
 	var data []byte
 	for range readTries {
@@ -86,6 +88,15 @@ func read(tree *atomicfile.Tree, path string) ([]byte, error) {
 		return nil, &ConfigError{Path: path, Why: "it is larger than 8 MiB"}
 	}
 	return nil, &ConfigError{Path: path, Why: "it cannot be read", Err: err}
+}
+
+// unresolved is the error of a path whose links lead nowhere. filepath has no
+// error of its own for a circle; the system has.
+func unresolved(path string, err error) *ConfigError {
+	if _, circle := os.Stat(path); errors.Is(circle, syscall.ELOOP) {
+		return &ConfigError{Path: path, Why: "its links lead in a circle", Err: circle}
+	}
+	return &ConfigError{Path: path, Why: "it cannot be read", Err: err}
 }
 
 // isFinal says whether to read again would be of no use. A file that somebody

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -111,6 +113,25 @@ func TestThroughASymbolicLinkIsReadAndNotWritten(t *testing.T) {
 		data, err := os.ReadFile(target)
 		if dangling != errors.Is(err, fs.ErrNotExist) || !dangling && string(data) != text {
 			t.Errorf("dangling %v: the target is %q, %v", dangling, data, err)
+		}
+	}
+}
+
+func TestLinksThatLeadInACircle(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Symlink(configName, filepath.Join(dir, configName)); err != nil {
+		t.Skipf("no symbolic links here: %v", err)
+	}
+	_, _, get := OpenStore(Options{Dir: dir}).Get(t.Context(), host(t, "reg.test"))
+	_, marks := LoadMarks(filepath.Join(dir, configName))
+	for _, err := range []error{get, marks} {
+		e, ok := errors.AsType[*ConfigError](err)
+		if !ok || e.Why != "its links lead in a circle" || strings.Contains(err.Error(), "EvalSymlinks") {
+			t.Errorf("%v", err)
+		}
+		if runtime.GOOS != "windows" && !errors.Is(err, syscall.ELOOP) {
+			t.Errorf("%v is no ELOOP", err)
 		}
 	}
 }

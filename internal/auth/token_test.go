@@ -1,11 +1,14 @@
 package auth
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vicr-cli/vicr/internal/wire"
 )
@@ -98,6 +101,50 @@ func TestATokenServiceThatStumblesCostsAtMostThreePasswords(t *testing.T) {
 			}
 			mustDo(t, transportTo(t, d, login(password)), http.MethodGet, d.URL+demoTag, http.StatusOK)
 		})
+	}
+}
+
+// A server says how long to wait, and no login waits for years.
+func TestATokenServiceThatWantsMorePatienceThanVicrHasEndsTheLogin(t *testing.T) {
+	t.Parallel()
+	for after, sends := range map[string]int{"120": 3, "121": 1, "99999999": 1} {
+		d := newDouble(t, harbor1)
+		d.onToken = func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Retry-After", after)
+			w.WriteHeader(http.StatusTooManyRequests)
+			return true
+		}
+		rt := transportTo(t, d, login(password))
+		longest := time.Duration(0)
+		rt.sleep = func(ctx context.Context, d time.Duration) error {
+			longest = max(longest, d)
+			return ctx.Err()
+		}
+		_, _, err := do(t, rt, http.MethodGet, d.URL+demoTag, nil)
+		if _, limited := errors.AsType[*wire.RateError](err); !limited {
+			t.Errorf("after %s: %v", after, err)
+		}
+		if passwords, _, _ := d.counts(); passwords != sends || longest > wire.MaxRetryAfter {
+			t.Errorf("after %s: %d password sends, want %d; slept %v", after, passwords, sends, longest)
+		}
+	}
+}
+
+// A push of many repositories keeps the newest tokens.
+func TestTokensKeptAreBounded(t *testing.T) {
+	t.Parallel()
+	d := newDouble(t, harbor1)
+	rt := transportTo(t, d, login(password))
+	for i := range maxTokens + 3 {
+		mustDo(t, rt, http.MethodGet, fmt.Sprintf("%s/v2/demo/app%d/manifests/1", d.URL, i), http.StatusOK)
+	}
+	if len(rt.tokens) != maxTokens {
+		t.Errorf("%d tokens kept, want %d", len(rt.tokens), maxTokens)
+	}
+	_, before, _ := d.counts()
+	mustDo(t, rt, http.MethodGet, fmt.Sprintf("%s/v2/demo/app%d/manifests/1", d.URL, maxTokens+2), http.StatusOK)
+	if _, trips, _ := d.counts(); trips != before {
+		t.Error("the newest token was not kept")
 	}
 }
 

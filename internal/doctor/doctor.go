@@ -70,9 +70,8 @@ type Target struct {
 
 // ParseTarget reads HOST[/PROJECT[/REPO[:TAG]]]. The error is a [*ref.Error].
 func ParseTarget(s string) (Target, error) {
-	first, rest, slash := strings.Cut(s, "/")
-	host, err := ref.ParseHost(first)
-	if err != nil || !slash || rest == "" {
+	host, rest, _, err := ref.CutHost(s)
+	if err != nil || rest == "" {
 		return Target{Typed: s, Host: host}, err
 	}
 	img, err := ref.ParseImage("registry.invalid/" + rest) // the host is read, by other rules than docker's

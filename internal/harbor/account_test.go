@@ -143,6 +143,24 @@ func TestAccountsThatHarborDoesNotTellAreNotAskedFor(t *testing.T) {
 	}
 }
 
+func TestWhoIsAnAdministrator(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]bool{
+		`"has_admin_role":1`:                               true,
+		`"has_admin_role":0`:                               false,
+		`"sysadmin_flag":true`:                             true,
+		`"admin_role_in_auth":true`:                        true,
+		`"sysadmin_flag":false,"admin_role_in_auth":true`:  true,
+		`"sysadmin_flag":false,"admin_role_in_auth":false`: false,
+	} {
+		a := answer{status: 200, media: jsonMedia, body: `{"username":"dev",` + body + `}`}
+		got, ok, err := harbor216().with("/api/v2.0/users/current", a).client().Account(t.Context(), Info{Generation: 2}, "dev", "x")
+		if err != nil || !ok || got.Admin != want {
+			t.Errorf("%s: %+v, %v, %v", body, got, ok, err)
+		}
+	}
+}
+
 func TestAnAccountIsNotReadFromAnything(t *testing.T) {
 	t.Parallel()
 	const at = "/api/v2.0/users/current"

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/vicr-cli/vicr/internal/sandbox"
 )
 
 // A roundTrip answers requests in this process.
@@ -158,5 +160,22 @@ func TestScansInWords(t *testing.T) {
 		if got := parseScan(raw).String(); got != want {
 			t.Errorf("%s: %s, want %s", reports, got, want)
 		}
+	}
+}
+
+// Where Harbor does not tell whether there is a project, neither does the error.
+func TestARefusalSaysWhetherTheProjectMayBeMissing(t *testing.T) {
+	t.Parallel()
+	users := []sandbox.User{{Name: "stranger"}, {Name: "sso", Kind: sandbox.OIDC}}
+	for user, unsure := range map[string]bool{"stranger": false, "sso": true} {
+		t.Run(user, func(t *testing.T) {
+			t.Parallel()
+			c, info, _ := visit(t, sandbox.Options{Like: sandbox.Harbor216, Users: users}, user)
+			_, _, err := c.Repositories(t.Context(), info, "demo")
+			refused, ok := errors.AsType[*RefusedListError](err)
+			if !ok || refused.Status != http.StatusForbidden || refused.Unsure != unsure {
+				t.Errorf("%#v, want unsure %v", err, unsure)
+			}
+		})
 	}
 }

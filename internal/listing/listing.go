@@ -37,8 +37,7 @@ func (t Target) String() string {
 // ParseTarget reads HOST[/PROJECT[/REPO]]. A slash at the end does not matter.
 // The error is a [*ref.Error].
 func ParseTarget(s string) (Target, error) {
-	first, rest, _ := strings.Cut(strings.TrimSuffix(s, "/"), "/")
-	host, err := ref.ParseHost(first)
+	host, rest, _, err := ref.CutHost(strings.TrimSuffix(s, "/"))
 	if err != nil || rest == "" {
 		return Target{Host: host}, err
 	}

@@ -347,6 +347,13 @@ func TestNamesToList(t *testing.T) {
 	}
 }
 
+func TestAURLIsNoNameToList(t *testing.T) {
+	t.Parallel()
+	if _, err := listing.ParseTarget("https://reg.example/library"); err == nil || !strings.Contains(err.Error(), "leave out the scheme") {
+		t.Error(err)
+	}
+}
+
 // A registry that has no catalog still lists tags; a name there may be a
 // repository and a part of others.
 func TestAPlainRegistry(t *testing.T) {
@@ -356,6 +363,7 @@ func TestAPlainRegistry(t *testing.T) {
 		err                 bool
 	}{
 		"both":                {`{"repositories":["app/x","app","apple"]}`, "app", "tags 1 2 app/x:-1", false},
+		"deep":                {`{"repositories":["team/app/x"]}`, "team/app", "tags 1 2", false},
 		"no catalog":          {"", "app", "tags 1 2", false},
 		"only below":          {`{"repositories":["other/x"]}`, "other", "repositories other/x:-1", false},
 		"nothing, no catalog": {"", "other", "tags ", true},
@@ -370,7 +378,7 @@ func TestAPlainRegistry(t *testing.T) {
 				switch {
 				case r.URL.Path == "/v2/_catalog" && tc.catalog != "":
 					fmt.Fprint(w, tc.catalog)
-				case r.URL.Path == "/v2/app/tags/list":
+				case r.URL.Path == "/v2/app/tags/list", r.URL.Path == "/v2/team/app/tags/list":
 					fmt.Fprint(w, `{"tags":["1","2"]}`)
 				case strings.HasPrefix(r.URL.Path, "/api"):
 					fmt.Fprint(w, "<html>portal</html>")

@@ -80,9 +80,26 @@ func ParseHost(s string) (Host, error) {
 	return h, nil
 }
 
+// CutHost reads HOST[:PORT][/REST] and says whether there was a slash. Of a URL
+// it wants the scheme left out; all errors are [*Error].
+func CutHost(s string) (h Host, rest string, found bool, err error) {
+	host, rest, found := strings.Cut(s, "/")
+	if strings.Contains(s, "://") {
+		host = s
+	}
+	h, err = ParseHost(host)
+	return h, rest, found, err
+}
+
 func parseHost(s string) (h Host, why string) {
 	if strings.Contains(s, "://") {
 		return Host{}, "leave out the scheme"
+	}
+	if host, _, ok := strings.Cut(s, "/"); ok {
+		if h, why = parseHost(host); why == "" {
+			why = "the address of a registry has no path: it is " + h.String()
+		}
+		return Host{}, why
 	}
 	if strings.ContainsRune(s, '@') {
 		return Host{}, "leave out the user name"

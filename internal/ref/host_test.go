@@ -81,18 +81,45 @@ func TestParseHostRefusesWhatIsNoHost(t *testing.T) {
 func TestParseHostSaysWhatToWrite(t *testing.T) {
 	t.Parallel()
 	for in, says := range map[string]string{
-		"https://registry.corp":   "scheme",
-		"2001:db8::1":             "brackets",
-		"2001:db8::beef":          "brackets",
-		"registry.corp:99999":     "1 to 65535",
-		"registry.corp.":          "dot at an end",
-		"bücher.example":          "punycode",
-		"0x7f.1":                  "four numbers",
-		"ann@registry.corp":       "user name",
-		"[::ffff:192.0.2.1]:5000": "IPv4 address itself",
+		"https://registry.corp":    "scheme",
+		"2001:db8::1":              "brackets",
+		"2001:db8::beef":           "brackets",
+		"registry.corp:99999":      "1 to 65535",
+		"registry.corp.":           "dot at an end",
+		"bücher.example":           "punycode",
+		"0x7f.1":                   "four numbers",
+		"ann@registry.corp":        "user name",
+		"[::ffff:192.0.2.1]:5000":  "IPv4 address itself",
+		"registry.corp:5000/demo":  "the address of a registry has no path: it is registry.corp:5000",
+		"registry.corp/":           "the address of a registry has no path: it is registry.corp",
+		"registry.corp/a@sha256:b": "has no path",
+		"registry.corp:99999/demo": "1 to 65535",
+		"ann:pw@registry.corp/a":   "user name",
 	} {
 		if _, err := ref.ParseHost(in); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v does not say %q", in, err, says)
+		}
+	}
+}
+
+func TestCutHost(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"registry.corp:5000":              `registry.corp:5000 "" false`,
+		"registry.corp/":                  `registry.corp "" true`,
+		"registry.corp/a/b:1":             `registry.corp "a/b:1" true`,
+		"https://registry.corp":           "leave out the scheme",
+		"https://registry.corp/library":   "leave out the scheme",
+		"https://ann:S3CRET@registry/lib": "leave out the scheme",
+		"registry.corp:x/library":         "1 to 65535",
+	} {
+		h, rest, found, err := ref.CutHost(in)
+		got := fmt.Sprintf("%s %q %v", h, rest, found)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) || strings.Contains(got, "S3CRET") {
+			t.Errorf("%q: %s, want %s", in, got, want)
 		}
 	}
 }
