@@ -232,7 +232,7 @@ var rulesBefore = []rule{
 	{code: codeDenied, when: "Harbor does not show a list to this user", match: is[*harbor.RefusedListError], try: "vicr login HOST, as a user who may see this", hints: listHints},
 	{code: codeNotFound, when: "a project that is to be listed is not there", match: is[*listing.NoProjectError], try: "the projects that there are: vicr ls HOST"},
 	{
-		code: codeNotFound, when: "there is no such project", match: isRefusal(registry.ProjectMissing), try: "vicr project create HOST/PROJECT makes it; what there is: vicr ls HOST", hints: refusalHints,
+		code: codeNotFound, when: "there is no such project", match: isRefusal(registry.ProjectMissing), try: "check the name; what there is: vicr ls HOST; for a push, vicr project create HOST/PROJECT makes it", hints: refusalHints,
 		docker: "unauthorized: project nope not found: project nope not found (Harbor 2); denied: requested access to the resource is denied (Harbor 1)",
 	},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints, docker: "unknown: repository demo/none not found (Harbor 2); manifest for HOST/demo/nope:1 not found: manifest unknown: manifest unknown (Harbor 1)"},

@@ -166,6 +166,10 @@ func notFoundHints(err error, host string) []string {
 		if img, err := ref.ParseImage(r.Image); err == nil {
 			return []string{"the tags that exist: vicr ls " + img.Name()}
 		}
+	case errors.As(err, &r) && strings.Count(r.Image, "/") > 1: // a repository
+		if img, err := ref.ParseImage(r.Image); err == nil {
+			return []string{"the repositories that exist: vicr ls " + img.Host.String() + "/" + r.Project()}
+		}
 	case errors.As(err, &local):
 		return []string{"get it first, with vicr pull, or give it this name, with vicr tag"}
 	}

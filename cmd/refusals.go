@@ -107,6 +107,9 @@ func refusalHints(err error, host string) []string {
 	case registry.ProjectUnnamed:
 		return []string{"every image is in a project: vicr tag " + r.Image + " " + host + "/PROJECT/" + img.Repository + reference(img) + "; the projects: vicr ls " + host}
 	case registry.ProjectMissing:
+		if r.Reads() { // a project made now has nothing in it
+			return []string{"check the name; what there is: vicr ls " + host}
+		}
 		return []string{"make it: vicr project create " + project, "or check the name; what there is: vicr ls " + host}
 	case registry.NotPermitted:
 		return []string{"log in as a user who may: vicr login " + host, "or have an administrator of project " + r.Project() + " make this user a member"}

@@ -334,3 +334,31 @@ func TestAWrongPasswordGetsNoList(t *testing.T) {
 		})
 	}
 }
+
+// Who asks for what is not there is told what is, and not to make it.
+func TestWhatIsNotThereIsNotToBeMadeForAPull(t *testing.T) {
+	t.Parallel()
+	for _, like := range []sandbox.Like{sandbox.Harbor110, sandbox.Harbor216} {
+		r := newRig(t, sandbox.Options{Like: like})
+		r.login("dev", "")
+		for _, tt := range []struct{ command, name, hint string }{
+			{"pull --to oci:image", "missing/app:1", ""},
+			{"inspect", "missing/app:1", ""},
+			{"ls", "missing/app", ""},
+			{"ls", "missing", "vicr ls HOST"},
+			{"ls", "library/nope", "vicr ls HOST/library"},
+		} {
+			code, said := r.vicr("", append(strings.Fields(tt.command), r.box.Host()+"/"+tt.name)...)
+			said = strings.ReplaceAll(said, r.box.Host(), "HOST")
+			_, hints, _ := strings.Cut(said, "hint: ")
+			first, _, _ := strings.Cut(hints, "\n")
+			want := tt.hint
+			if want == "" && like == sandbox.Harbor216 {
+				want = "vicr ls HOST"
+			}
+			if code == 0 || first == "" || strings.Contains(hints, "project create") || !strings.HasSuffix(first, want) {
+				t.Errorf("%s, %s %s: exit %d: %s", like, tt.command, tt.name, code, said)
+			}
+		}
+	}
+}

@@ -74,6 +74,11 @@ func (e *Error) Unwrap() error {
 	return e.Err
 }
 
+// Reads says whether something was asked for, and nothing was to be written.
+func (e *Error) Reads() bool {
+	return strings.HasPrefix(e.Op, "get ") || strings.HasPrefix(e.Op, "list ")
+}
+
 func bounded(s string) string {
 	if len(s) <= maxMessage {
 		return s
