@@ -164,7 +164,7 @@ var suiteNoise = []struct {
 	pattern *regexp.Regexp
 	is      string
 }{
-	{regexp.MustCompile(`sha256:[0-9a-f]{12,64}`), "sha256:DIGEST"},
+	{regexp.MustCompile(`sha256(:|%3A)[0-9a-f]{12,64}`), "sha256:DIGEST"},
 	{regexp.MustCompile(`\b[0-9A-F]{2}(:[0-9A-F]{2}){19,31}\b`), "FINGERPRINT"},
 	{regexp.MustCompile(`(?m)^[0-9a-f]{12}: `), "BLOB: "},
 	{regexp.MustCompile(`\d+ bytes`), "SIZE bytes"},
