@@ -56,7 +56,7 @@ func suiteTrickRows() []trick {
 	login := row{argv: "login HOST -u dev --password-stdin", stdin: "{dev}\n"}
 	list := row{as: "dev", argv: "ls HOST/demo"}
 	tags := row{as: "dev", argv: "ls HOST/demo/app"}
-	pull := row{as: "dev", argv: "pull --to store HOST/demo/app:1"}
+	pull := row{as: "dev", argv: "pull -j 1 --to store HOST/demo/app:1"}
 	push := row{as: "dev", argv: "push -j 1 --from oci:IMAGE HOST/empty/app:9"}
 	create := row{as: "dev", argv: "project create HOST/another"}
 	tokens := func(r row) row { r.likes = harbors(); return r }
