@@ -29,7 +29,7 @@ type pain struct {
 func pains() []pain {
 	return []pain{
 		{name: "01_flag_and_file_keep_dockerd_from_starting", test: conflictThere},
-		{name: "02_engine_too_old_for_the_key", why: "nobody has a Docker before 1.12"},
+		{name: "02_engine_too_old_for_the_key", why: "nobody has a Docker before 1.12; TestPain02TheEngineIsTooOldForTheKey in internal/install asks a double"},
 		{name: "03_etc_default_docker_is_ignored_under_systemd", test: func(t *testing.T, b *bench) {
 			t.Helper()
 			ignoredFile(t, b, "/etc/default/docker", "DOCKER_OPTS")

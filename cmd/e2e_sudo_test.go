@@ -107,7 +107,7 @@ func TestRealSudoRootReadsNoHomeAndAsksNoNetwork(t *testing.T) {
 	strace := testkit.Need(t, "strace", "strace")
 	flags := append(w.trustFlags(t), "--", registryHost)
 	w.must(t, append([]string{
-		strace, "-f", "-qq", "-o", trace, "-e", "trace=open,openat,connect,setuid,clone,clone3,vfork,fork",
+		strace, "-f", "-qq", "-o", trace, "-e", "trace=open,openat,connect,setuid,clone,clone3,vfork,fork,fcntl",
 		"env", "SUDO_UID=" + alice.uid, "SUDO_USER=alice", w.vicr, "trust",
 	}, flags...)...)
 	data, err := os.ReadFile(trace)
@@ -116,6 +116,7 @@ func TestRealSudoRootReadsNoHomeAndAsksNoNetwork(t *testing.T) {
 	}
 	asUser := map[string]bool{} // processes, and what they started
 	seen := map[bool]int{}      // calls of interest, by whether the user made them
+	kept := map[string]bool{}   // files of root's that the user's vicr hands to no program
 	for line := range strings.Lines(string(data)) {
 		pid, call, _ := strings.Cut(strings.TrimSpace(line), " ")
 		call = strings.TrimSpace(call)
@@ -127,12 +128,17 @@ func TestRealSudoRootReadsNoHomeAndAsksNoNetwork(t *testing.T) {
 			if _, child, ok := strings.Cut(call, " = "); ok && asUser[pid] {
 				asUser[child] = true
 			}
+		case name == "fcntl" && strings.Contains(rest, "F_SETFD, FD_CLOEXEC") && asUser[pid]:
+			kept[rest[:1]] = true
 		case strings.Contains(rest, alice.home+"/"), name == "connect" && strings.Contains(rest, "AF_INET"):
 			seen[asUser[pid]]++
 			if !asUser[pid] {
 				t.Errorf("root: %s", call)
 			}
 		}
+	}
+	if !kept["3"] || !kept["4"] {
+		t.Errorf("what goes to root is kept from programs: %v", kept)
 	}
 	if seen[true] == 0 {
 		t.Error("nobody looked into the home or asked the registry: the trace shows nothing")

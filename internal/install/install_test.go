@@ -51,7 +51,7 @@ func TestAnEngineIsNotRestartedUnderRunningContainers(t *testing.T) {
 }
 
 // Docker before 1.12 does not start with a daemon.json that has the list.
-func TestAnEngineIsNotGivenWhatItDoesNotKnow(t *testing.T) {
+func TestPain02TheEngineIsTooOldForTheKey(t *testing.T) {
 	t.Parallel()
 	list := func(remove bool) trust.Planned {
 		return trust.Planned{Machine: change.Plan{{Tool: string(trust.ToolDocker), Op: change.OpEdit, Edit: &edit.Edit{Format: edit.JSON, Value: "h:5000", Remove: remove}}}}
