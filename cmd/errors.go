@@ -125,20 +125,6 @@ func aboutHost(h ref.Host, err error) error {
 	return &hostError{h, err}
 }
 
-// A homeError says that root was given a home that somebody else can change.
-type homeError struct{ err error }
-
-func (e *homeError) Error() string { return e.err.Error() }
-func (e *homeError) Unwrap() error { return e.err }
-
-func (a *app) aboutHome(err error) error {
-	var p *atomicfile.ParentError
-	if errors.As(err, &p) && a.env.Euid == 0 && !a.underSudo() && strings.HasPrefix(p.Path, a.home()+"/") {
-		return &homeError{err}
-	}
-	return err
-}
-
 // A rule turns one kind of error into an exit code and hints.
 type rule struct {
 	code  int

@@ -1,11 +1,13 @@
 package cmd
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
 
+	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/change"
 )
 
@@ -65,4 +67,19 @@ func (a *app) checkSudo() error {
 		a.note("not read under sudo: %s", strings.Join(a.env.Dropped, ", "))
 	}
 	return nil
+}
+
+// A homeError says that root was given a home that somebody else can change.
+type homeError struct{ err error }
+
+func (e *homeError) Error() string { return e.err.Error() }
+func (e *homeError) Unwrap() error { return e.err }
+
+// aboutHome marks an error that root has only because of whose home it was given.
+func (a *app) aboutHome(err error) error {
+	var p *atomicfile.ParentError
+	if errors.As(err, &p) && a.env.Euid == 0 && !a.underSudo() && strings.HasPrefix(p.Path, a.home()+"/") {
+		return &homeError{err}
+	}
+	return err
 }
