@@ -32,7 +32,7 @@ var mayImport = map[string]string{
 	"internal/registry": "internal/ref internal/wire internal/transfer internal/memo",
 	"internal/store":    "internal/ref internal/atomicfile internal/transfer",
 	// A save stream has to be read in one pass, so its layers wait in scratch files.
-	"internal/engine":   "internal/ref internal/transfer internal/atomicfile",
+	"internal/engine":   "internal/ref internal/transfer internal/atomicfile internal/memo",
 	"internal/transfer": "",
 	// Proving asks several rooms; in cmd it would be logic.
 	"internal/proof":  "internal/ref internal/pki internal/atomicfile internal/edit internal/change internal/machine internal/wire internal/engine",
