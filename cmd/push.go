@@ -86,7 +86,7 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
 	src, closeSource := at.source(img)
 	onEvent, done := a.progress()
-	dst := registry.Open(img, r.auth, r.base).InChunks(chunk).Remembering(memo.OpenPushes(a.machine().Dirs.Cache))
+	dst := registry.Open(img, r.auth, r.base).InChunks(chunk).Remembering(memo.OpenPushes(a.dirs().Cache))
 	moved, err := transfer.Copy(ctx, src, dst, transfer.Options{Jobs: o.jobs, OnEvent: onEvent})
 	done()
 	if cerr := closeSource(); err == nil {

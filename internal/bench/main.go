@@ -132,7 +132,6 @@ func (b *bench) prepare(ctx context.Context) error {
 	return b.start(ctx)
 }
 
-
 func (b *bench) start(ctx context.Context) (err error) {
 	b.log("registries")
 	memory := filepath.Join(b.dir, "storage")
