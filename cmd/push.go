@@ -93,7 +93,7 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 		err = cerr
 	}
 	if err != nil {
-		return err
+		return r.whyNoLogin(err)
 	}
 	return a.moved(img, at, moved)
 }
