@@ -378,6 +378,9 @@ func words(err error) string {
 			return w.Host + ": " + why
 		}
 	}
+	if rate, ok := errors.AsType[*wire.RateError](err); ok && !is[*registry.LimitError](err) && errors.As(err, &w) {
+		return fmt.Sprintf("%s: it asks for fewer requests: status %d", w.Host, rate.Status)
+	}
 	var p *fs.PathError
 	if errors.As(err, &p) { // without the name of the system call
 		return strings.Replace(err.Error(), p.Error(), p.Path+": "+p.Err.Error(), 1)

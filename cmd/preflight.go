@@ -26,11 +26,7 @@ func (*createFlag) Type() string     { return "visibility" }
 // mayPush finds out before a byte is sent whether the user may push img, and
 // makes its project where that was wanted. It costs nothing when all is well:
 // the token that it looks at is the one that the push brings along.
-func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, create createFlag) error {
-	asks, err := r.auth.Learn(ctx)
-	if err != nil {
-		return err
-	}
+func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, asks auth.Asks, create createFlag) error {
 	if !harbor.IsService(asks.Service) {
 		if create != "" {
 			a.note("%s has no projects: none is created", img.Host)

@@ -56,14 +56,19 @@ var refusalRules = []rule{
 	{code: codeRefused, when: "a policy of the project forbids it", match: isRefusal(registry.ProjectPolicy), try: "ask an administrator of the project about the policy that the message names"},
 	{
 		code: codeRefused, when: "the registry takes images for one platform alone", match: isRefusal(registry.IndexRefused),
-		try: "pull one platform where the image comes from, and push that: vicr pull --platform linux/amd64 NAME", hints: refusalHints,
+		try: "choose one image, from the same place: vicr push --platform linux/amd64 NAME", hints: refusalHints,
 	},
-	{code: codeRefused, when: "the registry does not take this media type", match: isRefusal(registry.TypeRefused), try: "build the image with docker's media types: docker buildx build --output type=image,oci-mediatypes=false"},
+	{
+		code: codeRefused, when: "the registry is older than OCI's media types, and calls such a manifest invalid", match: isRefusal(registry.OCIRefused),
+		try: "build the image with docker's media types: docker buildx build --provenance=false --output type=image,oci-mediatypes=false", hints: refusalHints,
+	},
+	{code: codeRefused, when: "the registry does not take this media type", match: isRefusal(registry.TypeRefused), try: "build the image with docker's media types: docker buildx build --provenance=false --output type=image,oci-mediatypes=false"},
 	{
 		code: codeNetwork, when: "the storage that the registry sends clients to refuses", match: isRefusal(registry.StorageRefused),
 		try: "run it again, since its links are good for a while only; if that does not help, the administrator of HOST has to look at its storage",
 	},
 	{code: codeNetwork, when: "what stands in front of the registry takes no request so large", match: isRefusal(registry.TooLarge), try: "vicr push --chunk-size 512KiB NAME sends it in smaller requests", hints: refusalHints},
+	{code: codeNetwork, when: "what stands in front of the registry takes no manifest so large", match: isRefusal(registry.ManifestLarge), try: "a manifest cannot be sent in parts: the administrator of HOST has to let larger requests through; in nginx that is client_max_body_size"},
 	{code: codeNetwork, when: "the registry asks for fewer requests, for longer than vicr waits", match: eitherOf(isRefusal(registry.RateLimited), isKind(wire.RateLimited)), try: "run it again later, with fewer at once: --jobs 1", hints: rateHints},
 }
 
@@ -105,6 +110,9 @@ func refusalHints(err error, host string) []string {
 	project := host + "/" + r.Project()
 	switch r.Refusal {
 	case registry.ProjectUnnamed:
+		if r.Reads() {
+			return []string{"every image is in a project; if it is in library: vicr pull " + host + "/library/" + img.Repository + reference(img) + "; the projects: vicr ls " + host}
+		}
 		return []string{"every image is in a project: vicr tag " + r.Image + " " + host + "/PROJECT/" + img.Repository + reference(img) + "; the projects: vicr ls " + host}
 	case registry.ProjectMissing:
 		if r.Reads() { // a project made now has nothing in it
@@ -123,7 +131,9 @@ func refusalHints(err error, host string) []string {
 	case registry.Unsigned:
 		return signHints(r, img)
 	case registry.IndexRefused:
-		return []string{"push one platform: where the image comes from, vicr pull --platform linux/amd64 SOURCE, then vicr tag SOURCE " + r.Image + " and vicr push " + r.Image}
+		return onePlatform(img)
+	case registry.OCIRefused:
+		return []string{buildForDocker(img), "or push it from a Docker engine without the containerd image store: vicr push --from docker " + r.Image}
 	case registry.TooLarge:
 		return []string{"send smaller requests: vicr push --chunk-size 512KiB " + r.Image}
 	}
@@ -151,11 +161,15 @@ func signHints(r *registry.Error, img ref.Image) []string {
 	return nil
 }
 
-// rateHints say when the registry wants to be asked again.
-func rateHints(err error, _ string) []string {
-	var limited *wire.RateError
-	if !errors.As(err, &limited) || limited.At.IsZero() {
-		return nil
+// rateHints say when the registry wants to be asked again, and by whom.
+func rateHints(err error, host string) (hints []string) {
+	if rate, ok := errors.AsType[*wire.RateError](err); ok && !rate.At.IsZero() {
+		hints = append(hints, "run it again after "+rate.At.UTC().Format(time.RFC3339)+", "+rate.After.Round(time.Second).String()+" from now")
+	} else {
+		hints = append(hints, "run it again later, with fewer at once: --jobs 1")
 	}
-	return []string{"run it again after " + limited.At.UTC().Format(time.RFC3339)}
+	if limit, ok := errors.AsType[*registry.LimitError](err); ok && limit.Nobody {
+		hints = append(hints, "or log in, since most registries let a user ask more often than nobody: vicr login "+host)
+	}
+	return hints
 }
