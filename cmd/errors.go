@@ -233,12 +233,13 @@ var rulesBefore = []rule{
 var rulesAfter = []rule{
 	{code: codeDenied, when: "the registry refuses what this user asks", match: isDenied, try: "vicr login HOST, as a user who may do this"},
 	{code: codeNetwork, when: "the registry answers with an error", match: is[*registry.Error], try: "run it again later; -D shows each request"},
+	{code: codeNetwork, when: "a Harbor whose API does not answer", match: is[*harbor.NoAPIError], try: "run it again later; what stands in front of HOST has to let /api through as well as /v2; the tags of a repository that you know: vicr ls HOST/PROJECT/REPO"},
 	{code: codeNetwork, when: "the registry's answer makes no sense", match: func(err error) bool {
 		return any3[*auth.AnswerError, *registry.PagingError, *harbor.AnswerError](err) || is[*harbor.ListError](err)
 	}, try: "check that HOST is the address of a registry; -D shows each request"},
 	{
 		code: codeNetwork, when: "the registry cannot be reached, or is silent", match: is[*wire.Error],
-		try: "check the address and the network: curl -v https://HOST/v2/",
+		try: "check the address and the network: curl -v https://HOST/v2/", hints: unreachableHints,
 	},
 	{
 		code: codeFailed, when: "the Docker engine is there or configured and does not answer",
@@ -375,11 +376,11 @@ func words(err error) string {
 	var w *wire.Error
 	if errors.As(err, &w) && w.Kind == wire.Unreachable {
 		if why := wire.Words(w.Err); why != "" {
-			return w.Host + ": " + why
+			return spokenTo(err, w) + ": " + why
 		}
 	}
 	if rate, ok := errors.AsType[*wire.RateError](err); ok && !is[*registry.LimitError](err) && errors.As(err, &w) {
-		return fmt.Sprintf("%s: it asks for fewer requests: status %d", w.Host, rate.Status)
+		return fmt.Sprintf("%s: it asks for fewer requests: status %d", spokenTo(err, w), rate.Status)
 	}
 	var p *fs.PathError
 	if errors.As(err, &p) { // without the name of the system call

@@ -132,7 +132,7 @@ func samples() []error {
 		&adminCAError{leaf: &x509.Certificate{}, err: &pki.CertError{}}, &auth.RealmError{Origin: "https://x:443", Realm: "https://x/service/token"},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, &registry.Error{Status: 401, Code: registry.CodeProjectNotFound},
 		&wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}, &registry.LimitError{Nobody: true, Err: &wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}}, &registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
-		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{},
+		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{}, &harbor.NoAPIError{},
 		&wire.Error{Kind: wire.Silent, Err: bad}, &engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,
 		&engine.LoadError{}, &engine.SaveError{}, &engine.ResponseError{}, &engine.ContextError{}, &doctorError{}, &driftError{}, &driftError{remedies: []string{""}}, &unrecordedError{},
 		&atomicfile.LockedError{}, &change.UnsafeError{}, &change.DoubtError{Host: "h"}, &homeError{&atomicfile.ParentError{}}, &store.UnsafeError{}, &store.LayoutError{}, &auth.HelperError{}, &auth.ConfigError{},
@@ -214,6 +214,14 @@ func TestRefusalsHaveCodesAndHints(t *testing.T) {
 		if exitCode(limit) != 6 || len(got) != want || strings.Contains(got[len(got)-1], "vicr login "+h) != nobody {
 			t.Errorf("nobody is logged in: %t: %q", nobody, got)
 		}
+	}
+	hub, _ := ref.ParseHost("docker.io")
+	away := aboutHost(hub, &wire.Error{Kind: wire.Unreachable, Host: "registry-1.docker.io", Err: syscall.ECONNREFUSED})
+	if got := words(away); !strings.HasPrefix(got, "docker.io, served by registry-1.docker.io: ") {
+		t.Errorf("%q", got)
+	}
+	if got := ruleFor(away).hintsFor(away); len(got) != 1 || !strings.HasSuffix(got[0], "https://registry-1.docker.io/v2/") {
+		t.Errorf("%q", got)
 	}
 	// What was to be read has another name; nothing here is to be tagged.
 	unnamed := aboutHost(host, &registry.Error{Op: "get manifest", Refusal: registry.ProjectUnnamed, Image: h + "/app:1"})

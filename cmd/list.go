@@ -160,6 +160,10 @@ func (a *app) list(ctx context.Context, o listOptions) (listing.Listing, error) 
 		return listing.Listing{}, err
 	}
 	ways := listing.Options{Registry: r.auth, API: r.auth.API(), Open: r.wire, Base: r.base}
+	ways.Service = func(ctx context.Context) (string, error) {
+		asks, err := r.auth.Learn(ctx)
+		return asks.Service, err
+	}
 	if !r.anonymous {
 		ways.Verify = func(ctx context.Context) error {
 			_, err := r.auth.Verify(ctx)
