@@ -3,7 +3,6 @@ package harbor
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 )
 
@@ -12,13 +11,12 @@ import (
 type NoAPIError struct {
 	Path   string
 	Status int
-	Page   bool // a web page came
 }
 
 func (e *NoAPIError) Error() string {
 	what := fmt.Sprintf("status %d", e.Status)
-	if e.Page {
-		what = "a web page"
+	if e.Status == http.StatusOK {
+		what = "something that is no answer of it"
 	}
 	return fmt.Sprintf("the registry is a Harbor and its API does not answer: %s answered with %s", e.Path, what)
 }
@@ -33,12 +31,8 @@ func (c *Client) WhyNoAPI(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		body, err := io.ReadAll(io.LimitReader(resp.Body, maxJSON))
 		closeBody(resp)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
-		}
-		last = &NoAPIError{Path: path, Status: resp.StatusCode, Page: resp.StatusCode == http.StatusOK && isPage(resp, body)}
+		last = &NoAPIError{Path: path, Status: resp.StatusCode}
 		if resp.StatusCode != http.StatusNotFound { // one of the two is not there in either
 			break
 		}

@@ -41,7 +41,7 @@ func TestAHarborWhoseAPIDoesNotAnswer(t *testing.T) {
 			say    string
 		}{
 			{http.StatusServiceUnavailable, "", "/api/version answered with status 503"},
-			{http.StatusOK, "<html>", "/api/version answered with a web page"},
+			{http.StatusOK, "<html>", "/api/version answered with something that is no answer of it"},
 			{http.StatusNotFound, "", "/api/systeminfo answered with status 404"},
 		} {
 			host, o := w.ways(t, "dev", "")
