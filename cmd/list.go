@@ -213,12 +213,12 @@ func projectRows(all []listing.Project) [][]string {
 	return rows
 }
 
-var repositoryHeader = []string{"REPOSITORY", "TAGS", "PULLS", "PUSHED"}
+var repositoryHeader = []string{"REPOSITORY", "TAGS", "ARTIFACTS", "PULLS", "UPDATED"}
 
 func repositoryRows(all []listing.Repository) [][]string {
 	var rows [][]string
 	for _, r := range all {
-		rows = append(rows, []string{r.Name, count(int64(r.Tags)), count(r.Pulls), minute(r.Updated)})
+		rows = append(rows, []string{r.Name, count(int64(r.Tags)), count(int64(r.Artifacts)), count(r.Pulls), minute(r.Updated)})
 	}
 	return rows
 }

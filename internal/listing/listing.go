@@ -93,9 +93,11 @@ type Project struct {
 // registry does not tell is -1 or "".
 type Repository struct {
 	Name    string // with the project
-	Tags    int    // Harbor 2.x: artifacts
+	Tags    int    // Harbor before 2.0
 	Pulls   int64
-	Updated string // RFC 3339: when something was pushed last
+	Updated string // RFC 3339: when something was pushed or pulled last
+
+	Artifacts int // Harbor 2.x
 }
 
 // An Artifact is a manifest, or, in Harbor before 2.0, one tag. What the
@@ -179,7 +181,7 @@ func (l *Listing) repositories(ctx context.Context, h *harbor.Client, info harbo
 	}
 	l.More = more
 	for _, r := range all {
-		l.Repositories = append(l.Repositories, Repository{Name: r.Name, Tags: r.Tags, Pulls: r.Pulls, Updated: stamp(r.Updated)})
+		l.Repositories = append(l.Repositories, Repository{Name: r.Name, Tags: r.Tags, Artifacts: r.Artifacts, Pulls: r.Pulls, Updated: stamp(r.Updated)})
 	}
 	l.sortRepositories()
 	return err
@@ -277,7 +279,7 @@ func (l *Listing) plain(ctx context.Context, t Target, o Options) error {
 
 func (l *Listing) named(names []string) {
 	for _, n := range names {
-		l.Repositories = append(l.Repositories, Repository{Name: n, Tags: -1, Pulls: -1})
+		l.Repositories = append(l.Repositories, Repository{Name: n, Tags: -1, Artifacts: -1, Pulls: -1})
 	}
 	l.sortRepositories()
 }

@@ -105,7 +105,7 @@ func shown(l listing.Listing) string {
 		all = append(all, l.Tags...)
 	}
 	for _, r := range l.Repositories {
-		all = append(all, fmt.Sprintf("%s:%d", r.Name, r.Tags))
+		all = append(all, fmt.Sprintf("%s:%d", r.Name, max(r.Tags, r.Artifacts)))
 	}
 	return string(l.Kind) + " " + strings.Join(all, " ")
 }
