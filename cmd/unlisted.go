@@ -8,7 +8,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/ref"
 )
 
-// warnUnlisted says, before it is sent, that a Harbor will not list what it takes.
+// warnUnlisted says, before an image is sent, that a Harbor will not list it.
 func (a *app) warnUnlisted(asks auth.Asks, img ref.Image, root v1.Descriptor) {
 	if harbor.Lists(asks.Service, asks.Message, string(root.MediaType)) {
 		return
@@ -17,7 +17,7 @@ func (a *app) warnUnlisted(asks auth.Asks, img ref.Image, root v1.Descriptor) {
 	if root.MediaType.IsIndex() {
 		what, hints = "an index", onePlatform(img)
 	}
-	a.warn("%s is a Harbor before 2.0, which lists images of docker's media types alone: this is %s, so %s can be pulled and is in no list and not in the portal", img.Host, what, img)
+	a.warn("%s is a Harbor before 2.0, which takes note of images of docker's media types alone; this is %s: %s can be pulled, but this push is in no list of repositories and not in the portal", img.Host, what, img)
 	for _, h := range hints {
 		a.say("vicr: hint: %s", a.typed(h))
 	}
