@@ -207,6 +207,10 @@ func TestRefusalsHaveCodesAndHints(t *testing.T) {
 	if got := ruleFor(err).hintsFor(err); exitCode(err) != 6 || len(got) != 1 || !strings.Contains(got[0], "2026-01-02T03:04:05Z") {
 		t.Errorf("exit %d, %q", exitCode(err), got)
 	}
+	api := &wire.Error{Op: "GET https://" + h + "/api/projects", Host: h, Kind: wire.RateLimited, Err: &wire.RateError{Status: 429, Message: `{"errors":[]}`}}
+	if got := words(api); got != h+": it asks for fewer requests: status 429" {
+		t.Errorf("%q", got)
+	}
 	host, _ := ref.ParseHost(h)
 	for nobody, want := range map[bool]int{false: 1, true: 2} {
 		limit := aboutHost(host, &registry.LimitError{Nobody: nobody, Err: err})
