@@ -122,3 +122,26 @@ func reach(t *testing.T, rig *testkit.Rig, addr string) {
 		}
 	}()
 }
+
+// What is said to type where an image has OCI's media types and a registry wants
+// docker's: an engine without the containerd image store gives out docker's.
+func TestRealDockerGivesOutDockersMediaTypes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	docker := "DOCKER_HOST=" + w.Dockerd(t)
+	vicr := func(args ...string) string {
+		return strings.TrimSpace(w.must(t, append([]string{"env", docker, w.vicr}, args...)...).Stdout)
+	}
+	vicr("trust", "--for", "vicr", "--accept-new", registryHost)
+	w.login(t)
+	const oci, made = registryHost + "/library/ubuntu:14.04", registryHost + "/demo/ubuntu:14.04"
+	if got := vicr("inspect", "--format", "{{.MediaType}}", oci); got != "application/vnd.oci.image.manifest.v1+json" {
+		t.Fatal(got)
+	}
+	vicr("pull", "--to", "docker", oci)
+	vicr("tag", "--in", "docker", oci, made)
+	vicr("push", "--from", "docker", made)
+	if got := vicr("inspect", "--format", "{{.MediaType}}", made); got != "application/vnd.docker.distribution.manifest.v2+json" {
+		t.Error(got)
+	}
+}
