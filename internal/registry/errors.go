@@ -20,6 +20,7 @@ import (
 const (
 	CodeProjectNotFound     = "PROJECT_NOT_FOUND"
 	CodeNotFound            = "NOT_FOUND" // Harbor 2
+	CodeManifestInvalid     = "MANIFEST_INVALID"
 	CodeManifestUnknown     = "MANIFEST_UNKNOWN"
 	CodeNameUnknown         = "NAME_UNKNOWN"
 	CodeBlobUnknown         = "BLOB_UNKNOWN"
@@ -95,7 +96,7 @@ func bounded(s string) string {
 }
 
 // fail makes an error of an answer, and closes it.
-func (r *Repository) fail(op string, resp *http.Response) error {
+func (r *Repository) fail(op string, resp *http.Response) *Error {
 	e := &Error{Op: op, Image: r.img.String(), Status: resp.StatusCode}
 	if op == opTags {
 		e.Image = r.img.Name() // of no tag

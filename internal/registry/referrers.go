@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -59,6 +60,11 @@ func (r *Repository) Referrers(ctx context.Context, of v1.Hash) ([]Referrer, err
 		}
 		if err != nil {
 			return nil, err
+		}
+		// One that the registry lists too is no second one.
+		if i := slices.IndexFunc(all, func(x Referrer) bool { return x.Digest == m.desc.Digest && x.Kind == of.kind }); i >= 0 {
+			all[i].Tag = of.tag
+			continue
 		}
 		all = append(all, Referrer{Kind: of.kind, MediaType: string(m.desc.MediaType), Digest: m.desc.Digest, Size: m.desc.Size, Tag: of.tag})
 	}

@@ -45,6 +45,9 @@ func Copy(ctx context.Context, src Source, dst Sink, o Options) (res Result, err
 	if has, err := c.held(ctx, t); err != nil || has {
 		return c.res, err
 	}
+	if o.OnBegin != nil {
+		o.OnBegin(t.levels[0][0].desc)
+	}
 	if err := each(ctx, o.Jobs, t.blobs, c.blob); err != nil {
 		return c.res, err
 	}
