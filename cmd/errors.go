@@ -200,7 +200,7 @@ var rulesBefore = []rule{
 		code: codeRefused, when: "a password would travel in clear", match: is[*auth.ClearTextError],
 		try: "if everyone on the way may read the password: vicr login HOST --plain-http --allow-insecure-credentials", hints: clearHints,
 	},
-	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy), try: "the administrator of HOST has to mend the address that it sends clients to; -D shows each request"},
+	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy), try: "the administrator of HOST has to mend the address that it sends clients to; -D shows each request", hints: astrayHints},
 	{code: codeUsage, when: "no project can have this name", match: is[*harbor.ProjectNameError], try: "vicr project create HOST/NAME, with a name as my-team.1"},
 	{code: codeUsage, when: "a push to a Harbor that names no project", match: is[*harbor.NoProjectPartError], try: "name one: HOST/PROJECT/REPO:TAG; what there is: vicr project ls HOST"},
 	{code: codeNotFound, when: "a push to a project that is not there; nothing was sent", match: is[*harbor.ProjectMissingError], try: "vicr project create HOST/NAME, or vicr push --create-project", hints: createHints},
@@ -237,8 +237,12 @@ var rulesAfter = []rule{
 		return any3[*auth.AnswerError, *registry.PagingError, *harbor.AnswerError](err) || is[*harbor.ListError](err)
 	}, try: "check that HOST is the address of a registry; -D shows each request"},
 	{
+		code: codeNetwork, when: "what answers is no registry, or says more than any registry does", match: eitherOf(isKind(wire.TooLarge), isKind(wire.BadAnswer)),
+		try: "check that HOST is the address of a registry and that nothing on the way changes its answers; -D shows each request",
+	},
+	{
 		code: codeNetwork, when: "the registry cannot be reached, or is silent", match: is[*wire.Error],
-		try: "check the address and the network: curl -v https://HOST/v2/",
+		try: "check the address and the network: curl -v https://HOST/v2/", hints: networkHints,
 	},
 	{
 		code: codeFailed, when: "the Docker engine is there or configured and does not answer",
