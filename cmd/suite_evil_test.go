@@ -102,7 +102,7 @@ func suiteTrickRows() []trick {
 		{nobody, anonymous("/v2/"), 401, realmAt + `"EVIL/token"`, contacted},
 		{nobody, anonymous("/v2/"), 401, realmAt + `"EVIL/home"`, contacted},
 		{nobody, anonymous("/v2/"), 401, realmAt + `"CLEAR/token"`, refused},
-		{nobody, part("GET", "/blobs/"), 307, toEvil + "bearer", contacted},
+		{tokens(nobody), part("GET", "/blobs/"), 307, toEvil + "bearer", contacted},
 	}
 	for i := range all {
 		t := &all[i]
