@@ -208,7 +208,7 @@ var rulesBefore = []rule{
 	{code: codeDenied, when: "this user may not push to the project; nothing was sent", match: is[*harbor.PushDeniedError], try: "ask an administrator of the project for the role of a developer", hints: pushDeniedHints},
 	{code: codeRefused, when: "a project cannot be created while Harbor is read-only", match: isReadOnly, try: "run it again when HOST takes changes again", hints: creatorHints},
 	{code: codeDenied, when: "this user may not create projects", match: is[*harbor.ProjectDeniedError], try: "ask an administrator of HOST to create it", hints: creatorHints},
-	{code: codeDenied, when: "a login is refused", match: is[*refusedLoginError], try: "vicr login HOST", hints: refusedLoginHints},
+	{code: codeDenied, when: "a login is refused", match: is[*refusedLoginError], try: "check name and password with whoever runs HOST, then: vicr login HOST", hints: refusedLoginHints},
 	{code: codeDenied, when: "Harbor refuses its CA to this user", match: is[*harbor.DeniedError], try: "run it again as an administrator of the registry, such as admin"},
 	{code: codeDenied, when: "user name or password refused, or no permission", match: is[*auth.DeniedError], try: "vicr login HOST", docker: "Error response from daemon: Get \"https://HOST/v2/\": unauthorized: authentication required"},
 	{
@@ -235,7 +235,7 @@ var rulesAfter = []rule{
 	{code: codeNetwork, when: "the registry answers with an error", match: is[*registry.Error], try: "run it again later; -D shows each request"},
 	{code: codeNetwork, when: "the registry's answer makes no sense", match: func(err error) bool {
 		return any3[*auth.AnswerError, *registry.PagingError, *harbor.AnswerError](err) || is[*harbor.ListError](err)
-	}, try: "check that HOST is the address of a registry; -D shows each request"},
+	}, try: "check that HOST is the address of a registry; -D shows each request", hints: answerHints},
 	{
 		code: codeNetwork, when: "what answers is no registry, or says more than any registry does", match: eitherOf(isKind(wire.TooLarge), isKind(wire.BadAnswer)),
 		try: "check that HOST is the address of a registry and that nothing on the way changes its answers; -D shows each request",

@@ -2,8 +2,11 @@ package cmd
 
 import (
 	"errors"
+	"net/http"
 	"net/url"
 
+	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
@@ -45,4 +48,21 @@ func otherHost(address, registry string) (string, bool) {
 		return "", false
 	}
 	return at.Canonical().String(), true
+}
+
+// answerHints: a server that fails says nothing about its address.
+func answerHints(err error, host string) []string {
+	var tokens *auth.AnswerError
+	var api *harbor.AnswerError
+	status := 0
+	switch {
+	case errors.As(err, &tokens):
+		status = tokens.Status
+	case errors.As(err, &api):
+		status = api.Status
+	}
+	if status < http.StatusInternalServerError {
+		return nil
+	}
+	return []string{"run it again later; if it stays so, the administrator of " + host + " finds the reason in its log"}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
@@ -28,6 +29,9 @@ func TestHintsOfTheWire(t *testing.T) {
 		{"a realm that redirects", &auth.RealmError{Realm: "https://old.example:5000/service/token", Err: policy(wire.PolicyError{Redirected: true})}, 8, "mend the address of its token server"},
 		{"an answer over its bound", &wire.Error{Kind: wire.TooLarge, Err: &wire.TooLargeError{Limit: 1}}, 6, "nothing on the way changes its answers"},
 		{"a location with a user name", &wire.Error{Kind: wire.BadAnswer, Err: errors.New("x")}, 6, "nothing on the way changes its answers"},
+		{"a token service that fails", &auth.AnswerError{Status: 500}, 6, "finds the reason in its log"},
+		{"an API that fails", &harbor.AnswerError{Status: 502}, 6, "finds the reason in its log"},
+		{"an API that is none", &harbor.AnswerError{Status: 404}, 6, "check that old.example:5000 is the address of a registry"},
 		{"silence", &wire.Error{Kind: wire.Silent, Host: "old.example:5000", Err: &wire.TimeoutError{}}, 6, "curl -v https://old.example:5000/v2/"},
 		{"silence of another host", &wire.Error{Kind: wire.Silent, Host: "store.example:443", Err: &wire.TimeoutError{}}, 6, "old.example:5000 sends there: check the network: curl -v https://store.example/"},
 	} {
