@@ -296,7 +296,7 @@ func TestSeveralArguments(t *testing.T) {
 	t.Parallel()
 	quiet := &app{env: Env{Stderr: &strings.Builder{}, Getenv: func(string) string { return "" }}}
 	run := func(fail map[int]error) error {
-		return forEach(quiet, []int{1, 2, 3}, func(n int) error { return fail[n] })
+		return forEach(t.Context(), quiet, []int{1, 2, 3}, func(n int) error { return fail[n] })
 	}
 	missing, denied := &store.NameError{}, &auth.DeniedError{}
 	for _, tt := range []struct {

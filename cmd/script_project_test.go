@@ -104,13 +104,17 @@ func (r *rig) login(user, password string) {
 	}
 }
 
+func (r *rig) environ() []string {
+	return []string{"HOME=" + r.home, "DOCKER_CONFIG=" + r.home, "TMPDIR=" + r.home, "DOCKER_HOST=unix://" + r.home + "/none"}
+}
+
 // vicr runs a command and returns its exit code and all that it said.
 func (r *rig) vicr(stdin string, args ...string) (int, string) {
 	r.t.Helper()
 	c := exec.CommandContext(r.t.Context(), "vicr", append(args, "--ca-file", "ca.crt")...)
 	c.Dir = r.home
 	c.Stdin = strings.NewReader(stdin)
-	c.Env = []string{"HOME=" + r.home, "DOCKER_CONFIG=" + r.home, "TMPDIR=" + r.home, "DOCKER_HOST=unix://" + r.home + "/none"}
+	c.Env = r.environ()
 	out, err := c.CombinedOutput()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode(), string(out)
