@@ -163,7 +163,11 @@ func (a *app) list(ctx context.Context, o listOptions) (listing.Listing, error) 
 	if !r.anonymous {
 		ways.Verify = r.verify
 	}
-	l, err := listing.Of(ctx, o.target, ways)
+	var l listing.Listing
+	err = a.patiently(slowAfter, "the list of "+o.target.String(), func() (err error) {
+		l, err = listing.Of(ctx, o.target, ways)
+		return err
+	})
 	switch {
 	case err != nil:
 	case l.Kind == listing.Projects && (r.anonymous || !r.auth.HasPassword()):

@@ -191,7 +191,11 @@ func runProjectList(ctx context.Context, a *app, o projectOptions) error {
 	if err := r.verify(ctx); err != nil { // with a wrong password Harbor lists what nobody may see
 		return err
 	}
-	all, err := api.Projects(ctx, info)
+	var all []harbor.Project
+	err = a.patiently(slowAfter, "the list of "+o.host.String(), func() (err error) {
+		all, err = api.Projects(ctx, info)
+		return err
+	})
 	if err != nil {
 		return err
 	}
