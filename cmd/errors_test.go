@@ -133,7 +133,8 @@ func samples() []error {
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, &registry.Error{Status: 401, Code: registry.CodeProjectNotFound},
 		&wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}, &registry.LimitError{Nobody: true, Err: &wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}}, &registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
 		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{}, &harbor.NoAPIError{},
-		&wire.Error{Kind: wire.Silent, Err: bad}, &engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,
+		&wire.Error{Kind: wire.Silent, Err: bad}, &wire.Error{Kind: wire.BadAnswer, Err: &wire.AnswerError{}}, &wire.Error{Kind: wire.TooLarge, Err: &wire.TooLargeError{}},
+		&engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,
 		&engine.LoadError{}, &engine.SaveError{}, &engine.ResponseError{}, &engine.ContextError{}, &doctorError{}, &driftError{}, &driftError{remedies: []string{""}}, &unrecordedError{},
 		&atomicfile.LockedError{}, &change.UnsafeError{}, &change.DoubtError{Host: "h"}, &homeError{&atomicfile.ParentError{}}, &store.UnsafeError{}, &store.LayoutError{}, &auth.HelperError{}, &auth.ConfigError{},
 		syscall.EADDRINUSE, syscall.ELOOP, &edit.SyntaxError{}, &change.ProgramError{}, &change.ReloadError{},
@@ -149,7 +150,7 @@ func refusals() (all []error) {
 	for _, r := range []registry.Refusal{
 		registry.ProjectMissing, registry.LoginNeeded, registry.NotPermitted, registry.Hidden, registry.OverQuota, registry.ImmutableTag,
 		registry.ReadOnly, registry.ProxyProject, registry.Vulnerable, registry.Unsigned, registry.ProjectPolicy, registry.ProjectUnnamed,
-		registry.IndexRefused, registry.OCIRefused, registry.TypeRefused, registry.TooLarge, registry.ManifestLarge, registry.RateLimited, registry.StorageRefused,
+		registry.IndexRefused, registry.OCIRefused, registry.TypeRefused, registry.TooLarge, registry.ManifestLarge, registry.RateLimited, registry.StorageRefused, registry.UploadAstray,
 	} {
 		code := ""
 		if r == registry.ProjectMissing {
@@ -188,6 +189,7 @@ func TestRefusalsHaveCodesAndHints(t *testing.T) {
 		{registry.ManifestLarge, 6, "the administrator of " + h},
 		{registry.RateLimited, 6, "--jobs 1"},
 		{registry.StorageRefused, 6, "run it again"},
+		{registry.UploadAstray, 6, "the administrator of " + h + " has to mend the address that it has for itself"},
 	} {
 		host, _ := ref.ParseHost(h)
 		r := &registry.Error{Refusal: tt.refusal, Image: h + "/demo/app:1", Message: "not signed by cosign"}
@@ -321,7 +323,7 @@ func TestSeveralArguments(t *testing.T) {
 	t.Parallel()
 	quiet := &app{env: Env{Stderr: &strings.Builder{}, Getenv: func(string) string { return "" }}}
 	run := func(fail map[int]error) error {
-		return forEach(quiet, []int{1, 2, 3}, func(n int) error { return fail[n] })
+		return forEach(t.Context(), quiet, []int{1, 2, 3}, func(n int) error { return fail[n] })
 	}
 	missing, denied := &store.NameError{}, &auth.DeniedError{}
 	for _, tt := range []struct {

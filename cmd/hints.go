@@ -23,9 +23,12 @@ import (
 	"github.com/vicr-cli/vicr/internal/wire"
 )
 
+// anyHost stands for the registry where an error does not say which it is about.
+const anyHost = "HOST"
+
 // hintsFor says what to type next, with the registry's name filled in.
 func (r rule) hintsFor(err error) []string {
-	host := "HOST"
+	host := anyHost
 	var h *hostError
 	if errors.As(err, &h) {
 		host = h.host.String()

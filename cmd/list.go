@@ -165,16 +165,17 @@ func (a *app) list(ctx context.Context, o listOptions) (listing.Listing, error) 
 		return asks.Service, err
 	}
 	if !r.anonymous {
-		ways.Verify = func(ctx context.Context) error {
-			_, err := r.auth.Verify(ctx)
-			return err
-		}
+		ways.Verify = r.verify
 	}
-	l, err := listing.Of(ctx, o.target, ways)
+	var l listing.Listing
+	err = a.patiently(slowAfter, "the list of "+o.target.String(), func() (err error) {
+		l, err = listing.Of(ctx, o.target, ways)
+		return err
+	})
 	switch {
 	case err != nil:
-	case l.Kind == listing.Projects && r.anonymous:
-		a.note(onlyPublic, o.target.Host)
+	case l.Kind == listing.Projects && (r.anonymous || !r.auth.HasPassword()):
+		a.noteOnlyPublic(r)
 	case len(l.Projects)+len(l.Repositories)+len(l.Tags)+len(l.Artifacts) == 0:
 		a.note("nothing is listed in %s", l.Name)
 	}

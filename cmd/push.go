@@ -73,7 +73,7 @@ func runPush(ctx context.Context, a *app, o pushOptions) error {
 	if err != nil {
 		return err
 	}
-	return forEach(a, o.images, func(img ref.Image) error {
+	return forEach(ctx, a, o.images, func(img ref.Image) error {
 		return aboutHost(img.Host, pushOne(ctx, a, img, from, chunk, chosen, o))
 	})
 }

@@ -78,6 +78,10 @@ var refusalRules = []rule{
 		code: codeNetwork, when: "the storage that the registry sends clients to refuses", match: isRefusal(registry.StorageRefused),
 		try: "run it again, since its links are good for a while only; if that does not help, the administrator of HOST has to look at its storage",
 	},
+	{
+		code: codeNetwork, when: "the registry sends uploads on to another address than its own, which refuses them", match: isRefusal(registry.UploadAstray),
+		try: "the administrator of HOST has to mend the address that it has for itself: external_url of Harbor, or the Host and X-Forwarded-Proto headers of a proxy in front",
+	},
 	{code: codeNetwork, when: "what stands in front of the registry takes no request so large", match: isRefusal(registry.TooLarge), try: "vicr push --chunk-size 512KiB NAME sends it in smaller requests", hints: refusalHints, docker: say413},
 	{code: codeNetwork, when: "what stands in front of the registry takes no manifest so large", match: isRefusal(registry.ManifestLarge), try: "a manifest cannot be sent in parts: the administrator of HOST has to let larger requests through; in nginx that is client_max_body_size", docker: say413},
 	{code: codeNetwork, when: "the registry asks for fewer requests, for longer than vicr waits", match: eitherOf(isRefusal(registry.RateLimited), isKind(wire.RateLimited)), try: "run it again later, with fewer at once: --jobs 1", hints: rateHints, docker: "toomanyrequests"},

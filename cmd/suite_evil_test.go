@@ -62,6 +62,7 @@ func suiteTrickRows() []trick {
 	tokens := func(r row) row { r.likes = harbors(); return r }
 	plain := func(r row) row { r.likes = []sandbox.Like{sandbox.Distribution}; return r }
 	referrers := row{as: "dev", argv: "inspect HOST/demo/app:1", likes: []sandbox.Like{sandbox.Harbor216}}
+	nobody := row{argv: "pull -j 1 --to store HOST/library/hello:1.0"}
 	ours := row{argv: "trust --for vicr --accept-new HOST", blank: true, likes: []sandbox.Like{sandbox.Harbor17, sandbox.Harbor216}}
 	asked := row{argv: "trust --for vicr --ca-file CA --accept-new HOST", blank: true}
 	all := []trick{
@@ -98,6 +99,10 @@ func suiteTrickRows() []trick {
 		{referrers, part("GET", "/referrers/"), 0, "Link: <EVIL/referrers>; rel=\"next\"", ignored},
 		{asked, anonymous("/v2/"), 401, realmAt + `"EVIL/token"`, contacted},
 		{ours, part("GET", "/getcert"), 307, toEvil + "ca", refused},
+		{nobody, anonymous("/v2/"), 401, realmAt + `"EVIL/token"`, contacted},
+		{nobody, anonymous("/v2/"), 401, realmAt + `"EVIL/home"`, contacted},
+		{nobody, anonymous("/v2/"), 401, realmAt + `"CLEAR/token"`, refused},
+		{tokens(nobody), part("GET", "/blobs/"), 307, toEvil + "bearer", contacted},
 	}
 	for i := range all {
 		t := &all[i]

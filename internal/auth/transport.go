@@ -59,6 +59,10 @@ func NewTransport(inner http.RoundTripper, base *url.URL, c Credentials, p Polic
 // LoggedIn says whether there are credentials for the registry.
 func (t *Transport) LoggedIn() bool { return !t.credentials.IsZero() }
 
+// HasPassword says whether there is a user name with a password: what a registry
+// serves beside /v2/ takes no token.
+func (t *Transport) HasPassword() bool { return t.credentials.hasPassword() }
+
 // A pass is what a request carries to be let in.
 type pass struct {
 	header string // value of Authorization, "": nothing

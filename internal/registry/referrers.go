@@ -108,7 +108,7 @@ func (r *Repository) listed(ctx context.Context, of v1.Hash) ([]Referrer, error)
 		if err != nil || next == "" {
 			return all, err
 		}
-		if len(some) == 0 || len(all) >= maxReferrers || page == maxPages {
+		if len(some) == 0 || len(all) >= maxReferrers || page == freePages {
 			return all[:min(len(all), maxReferrers)], nil
 		}
 		u.RawQuery = next

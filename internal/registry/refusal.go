@@ -40,6 +40,7 @@ const (
 	ManifestLarge  Refusal = "manifest large"  // a manifest, for that
 	RateLimited    Refusal = "rate limited"
 	StorageRefused Refusal = "storage refused" // by another host, to which the registry sent
+	UploadAstray   Refusal = "upload astray"   // refused by another origin, at which the registry said that it goes on
 )
 
 // A form is how a refusal is told: by some generation of Harbor, or by every
@@ -90,7 +91,10 @@ type knower interface{ LoggedIn() bool }
 // know of logins counts as logged in.
 func (r *Repository) refusalOf(e *Error, resp *http.Response) Refusal {
 	denied := e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
-	if denied && resp.Request != nil && wire.OriginOf(resp.Request.URL) != wire.OriginOf(r.base) {
+	if resp.Request != nil && wire.OriginOf(resp.Request.URL) != wire.OriginOf(r.base) {
+		e.Elsewhere = wire.OriginOf(resp.Request.URL)
+	}
+	if denied && e.Elsewhere != "" && e.Op != opPush {
 		return StorageRefused // it knows no users, and was told of none
 	}
 	for _, f := range forms {
@@ -98,7 +102,10 @@ func (r *Repository) refusalOf(e *Error, resp *http.Response) Refusal {
 			return f.refusal
 		}
 	}
-	if !denied {
+	switch {
+	case e.Elsewhere != "" && e.Op == opPush && e.Status < http.StatusInternalServerError:
+		return UploadAstray
+	case !denied:
 		return Unexplained
 	}
 	if k, ok := r.rt.(knower); ok && !k.LoggedIn() {
@@ -159,6 +166,8 @@ func (e *Error) limitWords() string {
 		return "the registry asks for fewer requests"
 	case StorageRefused:
 		return "the storage that the registry sends to refuses"
+	case UploadAstray:
+		return "the registry sends the upload on to " + strconv.Quote(e.Elsewhere) + ", where no login goes, and that refuses it"
 	}
 	return ""
 }
