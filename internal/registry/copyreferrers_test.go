@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/sandbox"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -98,7 +99,7 @@ func TestReferrersAreCopied(t *testing.T) {
 				b    *box
 				repo string
 			}{{middle, "demo/one"}, {middle, "demo/two"}, {last, "demo/app"}} {
-				to := next.b.open(t, "dev", next.repo+":1")
+				to := next.b.open(t, "dev", next.repo+":1").Remembering(memo.OpenPushes(t.TempDir()))
 				s.put(t, next.b, next.repo, "1", s.image)
 				for range 2 {
 					copied, err := registry.CopyReferrers(t.Context(), at, to, []v1.Descriptor{s.image}, transfer.Options{})
@@ -124,6 +125,43 @@ func TestReferrersAreCopied(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A registry that does not say that it took note of what a manifest refers to
+// gets the list under the tag, also if it answers what lists them.
+func TestARegistryThatSaysNothingOfReferrers(t *testing.T) {
+	t.Parallel()
+	src, dst := newBox(t, sandbox.Options{}), newBox(t, sandbox.Options{})
+	s, _ := newSigned(t, src, "demo/app")
+	s.put(t, dst, "demo/app", "1", s.image)
+	for header, want := range map[string]bool{"Oci-Subject": true, "X-Other": false} {
+		behind := dst.Handler()
+		front := dst.fronted(t, func(w http.ResponseWriter, r *http.Request) bool {
+			behind.ServeHTTP(without{w, header}, r)
+			return true
+		})
+		to := dst.openFronted(t, front, "demo/app:1")
+		if _, err := registry.CopyReferrers(t.Context(), src.open(t, "dev", "demo/app:1"), to, []v1.Descriptor{s.image}, transfer.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		tags, err := to.Tags(t.Context())
+		if err != nil || slices.Contains(tags, cosignTag(s.image.Digest)) != want {
+			t.Errorf("without %s: tags %s, %v", header, tags, err)
+		}
+		dst = newBox(t, sandbox.Options{})
+		s.put(t, dst, "demo/app", "1", s.image)
+	}
+}
+
+// without leaves a header out of the answer.
+type without struct {
+	http.ResponseWriter
+	header string
+}
+
+func (w without) WriteHeader(status int) {
+	w.Header().Del(w.header)
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // The list under the tag has what the spec asks for, and keeps what was in it.
