@@ -56,7 +56,7 @@ var refusalRules = []rule{
 	{code: codeRefused, when: "a policy of the project forbids it", match: isRefusal(registry.ProjectPolicy), try: "ask an administrator of the project about the policy that the message names"},
 	{
 		code: codeRefused, when: "the registry takes images for one platform alone", match: isRefusal(registry.IndexRefused),
-		try: "pull one platform where the image comes from, and push that: vicr pull --platform linux/amd64 NAME", hints: refusalHints,
+		try: "copy one platform, from where the index is: vicr copy --platform linux/amd64 SOURCE HOST/NAME", hints: refusalHints,
 	},
 	{code: codeRefused, when: "the registry does not take this media type", match: isRefusal(registry.TypeRefused), try: "build the image with docker's media types: docker buildx build --output type=image,oci-mediatypes=false"},
 	{
@@ -123,7 +123,7 @@ func refusalHints(err error, host string) []string {
 	case registry.Unsigned:
 		return signHints(r, img)
 	case registry.IndexRefused:
-		return []string{"push one platform: where the image comes from, vicr pull --platform linux/amd64 SOURCE, then vicr tag SOURCE " + r.Image + " and vicr push " + r.Image}
+		return []string{"copy one platform, from where the index is: vicr copy --platform linux/amd64 SOURCE " + r.Image}
 	case registry.TooLarge:
 		return []string{"send smaller requests: vicr push --chunk-size 512KiB " + r.Image}
 	}

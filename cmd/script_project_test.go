@@ -107,7 +107,11 @@ func (r *rig) login(user, password string) {
 // vicr runs a command and returns its exit code and all that it said.
 func (r *rig) vicr(stdin string, args ...string) (int, string) {
 	r.t.Helper()
-	c := exec.CommandContext(r.t.Context(), "vicr", append(args, "--ca-file", "ca.crt")...)
+	trusted := []string{"--ca-file", "ca.crt"}
+	if args[0] == "copy" {
+		trusted = []string{"--src-ca-file", "ca.crt", "--dest-ca-file", "ca.crt"}
+	}
+	c := exec.CommandContext(r.t.Context(), "vicr", append(args, trusted...)...)
 	c.Dir = r.home
 	c.Stdin = strings.NewReader(stdin)
 	c.Env = []string{"HOME=" + r.home, "DOCKER_CONFIG=" + r.home, "TMPDIR=" + r.home, "DOCKER_HOST=unix://" + r.home + "/none"}
