@@ -99,6 +99,47 @@ func TestCopyTellsOneRegistryNothingOfTheOther(t *testing.T) {
 	}
 }
 
+// A registry that names the other one as its token service, its storage or where
+// an upload goes on gets nothing by that, and the other learns no password.
+func TestCopyWhereOneRegistryPointsToTheOther(t *testing.T) {
+	t.Parallel()
+	for name, trick := range map[string]struct {
+		match  testkit.Match
+		status int
+		header string // TO: the other registry
+		atDst  bool   // who plays it
+		code   int
+	}{
+		"token service of the source":      {anonymous("/v2/"), 401, realmAt + `"https://TO/service/token"`, false, 8},
+		"token service of the destination": {anonymous("/v2/"), 401, realmAt + `"https://TO/service/token"`, true, 8},
+		"storage":                          {part(http.MethodGet, "/blobs/"), 307, "Location: https://TO/v2/demo/app/blobs/x", false, 6},
+		"manifest":                         {part(http.MethodGet, "/manifests/"), 307, "Location: https://TO/v2/demo/app/manifests/1", false, 6},
+		"upload":                           {part(http.MethodPost, "/uploads/"), 202, "Location: https://TO/v2/demo/app/blobs/uploads/x", true, 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src, dst, d := openPair(t, sandbox.Harbor216, sandbox.Harbor216)
+			by, other := src, dst
+			if trick.atDst {
+				by, other = dst, src
+			}
+			header, value, _ := strings.Cut(strings.ReplaceAll(trick.header, "TO", other.host), ": ")
+			by.front.Always(trick.match, testkit.Fault{Status: trick.status, Header: http.Header{header: {value}}})
+			code, _, errs := d.says(t, "", "copy", "-j", "1", src.host+"/demo/app:1", dst.host+"/empty/copied:2")
+			if code != trick.code || len(by.front.Seen(trick.match)) == 0 {
+				t.Errorf("exit code %d, want %d\n%s", code, trick.code, errs)
+			}
+			from, _ := src.heard()
+			to, _ := dst.heard()
+			for secret := range from {
+				if to[secret] {
+					t.Errorf("both were sent %q", secret)
+				}
+			}
+		})
+	}
+}
+
 // Hints name the registry that an error is about, whichever end that is.
 func TestCopyNamesTheRegistryThatIsMeant(t *testing.T) {
 	t.Parallel()

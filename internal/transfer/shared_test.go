@@ -107,7 +107,7 @@ func TestASharedSinkIsWhatItWas(t *testing.T) {
 		t.Errorf("%+v, %v: asked %d times", res, err, asked)
 	}
 	var none *transfer.Shared
-	if s := (transfer.Sink)(&transfertest.Sink{}); none.Over(s) != s {
+	if s := transfer.Sink(&transfertest.Sink{}); none.Over(s) != s {
 		t.Error("nothing shared is not the sink itself")
 	}
 }
