@@ -7,6 +7,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -135,6 +136,7 @@ func runCopy(ctx context.Context, a *app, o copyOptions) error {
 type copying struct {
 	platform *v1.Platform
 	prepare  bool             // nobody looked yet whether the destination may be pushed to
+	asks     auth.Asks        // how its registry asks who somebody is
 	shared   *transfer.Shared // may be nil
 }
 
@@ -147,7 +149,8 @@ func copyAll(ctx context.Context, a *app, o copyOptions, from, to end, p *v1.Pla
 		a.note("%s has no tags", from.img.Name())
 		return nil
 	}
-	if err := to.prepare(ctx, a, o.create); err != nil {
+	asks, err := to.prepare(ctx, a, o.create)
+	if err != nil {
 		return err
 	}
 	shared := &transfer.Shared{}
@@ -155,7 +158,7 @@ func copyAll(ctx context.Context, a *app, o copyOptions, from, to end, p *v1.Pla
 		from, to := from.tagged(tag), to.tagged(tag)
 		with := o
 		with.referrers = o.referrers && !registry.IsReferrerTag(tag)
-		return copyOne(ctx, a, with, from, to, copying{platform: p, shared: shared})
+		return copyOne(ctx, a, with, from, to, copying{platform: p, asks: asks, shared: shared})
 	})
 }
 
@@ -172,7 +175,7 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 		}
 	}
 	if c.prepare {
-		if err := to.prepare(ctx, a, o.create); err != nil {
+		if c.asks, err = to.prepare(ctx, a, o.create); err != nil {
 			return err
 		}
 	}
@@ -196,10 +199,16 @@ func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, fr
 	onEvent, done := a.progress()
 	defer done()
 	options := transfer.Options{Platform: c.platform, Jobs: o.jobs, OnEvent: onEvent}
+	options.OnBegin = func(root v1.Descriptor) {
+		if to.at == nil {
+			a.warnUnlisted(c.asks, to.img, root)
+		}
+	}
 	moved, err := transfer.Copy(ctx, src, dst, options)
 	if err != nil {
-		return res, "", to.about(err)
+		return res, "", to.refused(err)
 	}
+	options.OnBegin = nil
 	res = copyResult{Source: from.named(moved.Resolved), Referrers: []string{}}
 	moved.Resolved = moved.Root // what the name at the destination stands for
 	res.movedResult = a.movedTo(to.img, to.String(), moved)

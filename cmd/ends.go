@@ -113,7 +113,7 @@ func (e end) why(ctx context.Context, err error) error {
 func (e end) repository(a *app) *registry.Repository {
 	r := registry.Open(e.img, e.pass, e.road.base)
 	if a != nil {
-		r = r.Remembering(memo.OpenPushes(a.machine().Dirs.Cache))
+		r = r.Remembering(memo.OpenPushes(a.dirs().Cache))
 	}
 	return r
 }
@@ -141,11 +141,23 @@ func (e end) mountFrom(from end) string {
 }
 
 // prepare finds out whether the end takes a push, before anything is moved.
-func (e end) prepare(ctx context.Context, a *app, create createFlag) error {
+func (e end) prepare(ctx context.Context, a *app, create createFlag) (auth.Asks, error) {
 	if e.at != nil {
-		return nil
+		return auth.Asks{}, nil
 	}
-	return e.about(a.mayPush(ctx, e.road, e.img, create))
+	asks, err := e.road.asksFor(ctx, create)
+	if err == nil {
+		err = a.mayPush(ctx, e.road, e.img, asks, create)
+	}
+	return asks, e.about(err)
+}
+
+// refused says why the end did not take what was copied.
+func (e end) refused(err error) error {
+	if e.road != nil && !is[*hostError](err) {
+		err = e.road.whyNoLogin(err)
+	}
+	return e.about(err)
 }
 
 // platform is the one to copy; nil: all. An engine takes its own, and an

@@ -160,6 +160,10 @@ func (a *app) list(ctx context.Context, o listOptions) (listing.Listing, error) 
 		return listing.Listing{}, err
 	}
 	ways := listing.Options{Registry: r.auth, API: r.auth.API(), Open: r.wire, Base: r.base}
+	ways.Service = func(ctx context.Context) (string, error) {
+		asks, err := r.auth.Learn(ctx)
+		return asks.Service, err
+	}
 	if !r.anonymous {
 		ways.Verify = func(ctx context.Context) error {
 			_, err := r.auth.Verify(ctx)
@@ -209,12 +213,12 @@ func projectRows(all []listing.Project) [][]string {
 	return rows
 }
 
-var repositoryHeader = []string{"REPOSITORY", "TAGS", "PULLS", "PUSHED"}
+var repositoryHeader = []string{"REPOSITORY", "TAGS", "ARTIFACTS", "PULLS", "UPDATED"}
 
 func repositoryRows(all []listing.Repository) [][]string {
 	var rows [][]string
 	for _, r := range all {
-		rows = append(rows, []string{r.Name, count(int64(r.Tags)), count(r.Pulls), minute(r.Updated)})
+		rows = append(rows, []string{r.Name, count(int64(r.Tags)), count(int64(r.Artifacts)), count(r.Pulls), minute(r.Updated)})
 	}
 	return rows
 }

@@ -16,6 +16,7 @@ func suitePolicies() map[string]sandbox.Policy {
 		"inside VIC":          {Admiral: true},
 		"OIDC":                {AuthMode: "oidc_auth"},
 		"small bodies":        {MaxBody: 1000},
+		"before OCI":          {NoOCI: true},
 		"busy":                {TooMany: 1 << 20, RetryAfter: time.Hour},
 		"https lost":          {InsecureLocation: true},
 		"absolute links":      {AbsoluteLinks: true},
@@ -163,6 +164,10 @@ func pushRows() []row {
 		{name: "push where https is lost behind a proxy", at: "https lost", as: "dev", argv: from + "HOST/demo/app:7"},
 		{name: "push without a project", as: "dev", argv: from + "HOST/app:1", live: true},
 		{name: "push of all platforms", as: "dev", argv: "push -j 1 --from oci:INDEX HOST/demo/multi:1"},
+		{name: "push of one platform, of OCI's media types", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/amd64 HOST/demo/oci:1"},
+		{name: "push of one platform, again", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/amd64 HOST/demo/oci:1"},
+		{name: "push of a platform that is not there", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/s390x HOST/demo/oci:1"},
+		{name: "push of OCI's media types to an old registry", at: "before OCI", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/amd64 HOST/demo/oci:1"},
 		{name: "push of what is not there", as: "dev", argv: "push --from store HOST/demo/app:1", live: true},
 	}
 }

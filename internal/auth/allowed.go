@@ -13,6 +13,7 @@ import (
 type Asks struct {
 	Scheme  string // "bearer", "basic"; "": it asks nobody, or in no way that is known
 	Service string // of "bearer", as the registry wrote it
+	Message string // that came with it, raw and cut short; "" if there was none
 }
 
 // Learn finds out how the registry asks who somebody is: with one request and
@@ -31,7 +32,7 @@ func (t *Transport) Learn(ctx context.Context) (Asks, error) {
 	defer t.mu.Unlock()
 	switch {
 	case t.bearer != nil:
-		return Asks{Scheme: schemeBearer, Service: t.bearer.params["service"]}, nil
+		return Asks{Scheme: schemeBearer, Service: t.bearer.params["service"], Message: t.message}, nil
 	case t.basicAsked, t.basicOK:
 		return Asks{Scheme: schemeBasic}, nil
 	}

@@ -152,13 +152,17 @@ func (c *referring) list(ctx context.Context, of v1.Hash) ([]Referrer, error) {
 		all = append(all, tagged...)
 	}
 	for _, t := range cosignTags {
-		if tag := tagOf(of) + t.suffix; c.tags[tag] {
-			m, err := c.src.get(ctx, tag, "")
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, Referrer{Kind: t.kind, MediaType: string(m.desc.MediaType), Digest: m.desc.Digest, Size: m.desc.Size, Tag: tag})
+		tag := tagOf(of) + t.suffix
+		if !c.tags[tag] {
+			continue
 		}
+		m, err := c.src.get(ctx, tag, "")
+		if err != nil {
+			return nil, err
+		}
+		// Harbor lists what has such a tag too, without one.
+		all = slices.DeleteFunc(all, func(r Referrer) bool { return r.Digest == m.desc.Digest })
+		all = append(all, Referrer{Kind: t.kind, MediaType: string(m.desc.MediaType), Digest: m.desc.Digest, Size: m.desc.Size, Tag: tag})
 	}
 	return all, nil
 }

@@ -164,6 +164,35 @@ func (w without) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// Harbor lists what has a tag of cosign's among the referrers, though it names no
+// subject: it is copied with its tag.
+func TestAReferrerThatIsListedAndTagged(t *testing.T) {
+	t.Parallel()
+	src, dst := newBox(t, sandbox.Options{}), newBox(t, sandbox.Options{})
+	s := signed{Content: transfertest.Content{}}
+	s.image = s.Image(transfertest.Amd64(), s.Layer(transfertest.Bytes(1, 3000)))
+	signature := s.Image(transfertest.Arm64(), s.Layer([]byte("a signature")))
+	s.put(t, src, "demo/app", "1", s.image)
+	s.put(t, src, "demo/app", cosignTag(s.image.Digest)+".sig", signature)
+	s.put(t, dst, "demo/app", "1", s.image)
+	front := src.fronted(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/referrers/"+s.image.Digest.String()) {
+			return false
+		}
+		fmt.Fprintf(w, `{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"artifactType":%q}]}`,
+			signature.MediaType, signature.Digest, signature.Size, cosignType)
+		return true
+	})
+	to := dst.open(t, "dev", "demo/app:1")
+	copied, err := registry.CopyReferrers(t.Context(), src.openFronted(t, front, "demo/app:1"), to, []v1.Descriptor{s.image}, transfer.Options{})
+	if err != nil || len(copied) != 1 {
+		t.Errorf("copied %v, %v", copied, err)
+	}
+	if got := referrersOf(t, to, s.image.Digest); got != "signature:.sig" {
+		t.Errorf("the image has %q", got)
+	}
+}
+
 // The list under the tag has what the spec asks for, and keeps what was in it.
 func TestTheListUnderATagIsKept(t *testing.T) {
 	t.Parallel()

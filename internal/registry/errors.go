@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -19,6 +20,7 @@ import (
 const (
 	CodeProjectNotFound     = "PROJECT_NOT_FOUND"
 	CodeNotFound            = "NOT_FOUND" // Harbor 2
+	CodeManifestInvalid     = "MANIFEST_INVALID"
 	CodeManifestUnknown     = "MANIFEST_UNKNOWN"
 	CodeNameUnknown         = "NAME_UNKNOWN"
 	CodeBlobUnknown         = "BLOB_UNKNOWN"
@@ -94,7 +96,7 @@ func bounded(s string) string {
 }
 
 // fail makes an error of an answer, and closes it.
-func (r *Repository) fail(op string, resp *http.Response) error {
+func (r *Repository) fail(op string, resp *http.Response) *Error {
 	e := &Error{Op: op, Image: r.img.String(), Status: resp.StatusCode}
 	if op == opTags {
 		e.Image = r.img.Name() // of no tag
@@ -113,7 +115,9 @@ func (r *Repository) fail(op string, resp *http.Response) error {
 	return e
 }
 
-var codeShape = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+var codeShape = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+})
 
 // parseRefusal reads the errors document of the Distribution API, or the
 // {"code":...,"message":...} of Harbor 1's own API.
@@ -133,7 +137,7 @@ func parseRefusal(body []byte) (code, message string) {
 	if len(doc.Errors) > 0 {
 		first = doc.Errors[0]
 	}
-	if s, ok := first.Code.(string); ok && codeShape.MatchString(s) {
+	if s, ok := first.Code.(string); ok && codeShape().MatchString(s) {
 		code = s
 	}
 	return code, first.Message

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -64,6 +65,11 @@ func (r *Repository) Referrers(ctx context.Context, of v1.Hash) ([]Referrer, err
 		}
 		if err != nil {
 			return nil, err
+		}
+		// One that the registry lists too is no second one.
+		if i := slices.IndexFunc(all, func(x Referrer) bool { return x.Digest == m.desc.Digest && x.Kind == t.kind }); i >= 0 {
+			all[i].Tag = tag
+			continue
 		}
 		all = append(all, Referrer{Kind: t.kind, MediaType: string(m.desc.MediaType), Digest: m.desc.Digest, Size: m.desc.Size, Tag: tag})
 	}

@@ -46,6 +46,9 @@ func Copy(ctx context.Context, src Source, dst Sink, o Options) (res Result, err
 		c.held(t)
 		return c.res, nil
 	}
+	if o.OnBegin != nil {
+		o.OnBegin(t.levels[0][0].desc)
+	}
 	if err := each(ctx, o.Jobs, t.blobs, c.blob); err != nil {
 		return c.res, err
 	}

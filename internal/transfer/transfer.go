@@ -135,6 +135,9 @@ type Options struct {
 	Platform *v1.Platform // choose this image out of an index; nil: move all of it
 	Jobs     int          // blobs under way at the same time; 0: 4
 	OnEvent  func(Event)  // may be nil; called from several goroutines
+	// OnBegin is called with what is moved, before a byte of it is; not where the
+	// sink has it all. It may be nil.
+	OnBegin func(root v1.Descriptor)
 }
 
 // A Result says what was moved.
