@@ -113,15 +113,21 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 
 // moved prints the result of one transfer: the name, pinned to its digest.
 func (a *app) moved(img ref.Image, at place, m transfer.Result) error {
+	res := a.movedTo(img, at.String(), m)
+	return a.result(res, line("%s", img.WithDigest(res.Digest)))
+}
+
+// movedTo is the result of one transfer, and says what was left out of it.
+func (a *app) movedTo(img ref.Image, at string, m transfer.Result) movedResult {
 	res := movedResult{
 		Image: img.String(), Digest: m.Resolved.Digest.String(), Manifest: m.Root.Digest.String(),
-		Place: at.String(), Bytes: m.Bytes, Reused: m.Reused, Left: []string{},
+		Place: at, Bytes: m.Bytes, Reused: m.Reused, Left: []string{},
 	}
 	for _, d := range m.Left {
 		res.Left = append(res.Left, d.Digest.String())
 		a.note("left out: layer %s, which may not be distributed; the manifest says where it comes from", d.Digest)
 	}
-	return a.result(res, line("%s", img.WithDigest(res.Digest)))
+	return res
 }
 
 // checkMove judges what pull and push have in common.

@@ -111,7 +111,11 @@ func (r *rig) environ() []string {
 // vicr runs a command and returns its exit code and all that it said.
 func (r *rig) vicr(stdin string, args ...string) (int, string) {
 	r.t.Helper()
-	c := exec.CommandContext(r.t.Context(), "vicr", append(args, "--ca-file", "ca.crt")...)
+	trusted := []string{"--ca-file", "ca.crt"}
+	if args[0] == "copy" {
+		trusted = []string{"--src-ca-file", "ca.crt", "--dest-ca-file", "ca.crt"}
+	}
+	c := exec.CommandContext(r.t.Context(), "vicr", append(args, trusted...)...)
 	c.Dir = r.home
 	c.Stdin = strings.NewReader(stdin)
 	c.Env = r.environ()

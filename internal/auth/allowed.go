@@ -20,7 +20,10 @@ type Asks struct {
 // no credentials, unless it is known. Requests that follow bring what is needed
 // at once. The error is that of the round-tripper below.
 func (t *Transport) Learn(ctx context.Context) (Asks, error) {
-	if t.known() == nil {
+	t.mu.Lock()
+	known := t.bearer != nil || t.basicAsked || t.basicOK
+	t.mu.Unlock()
+	if !known {
 		if err := t.learn(ctx); err != nil {
 			return Asks{}, err
 		}
@@ -30,7 +33,7 @@ func (t *Transport) Learn(ctx context.Context) (Asks, error) {
 	switch {
 	case t.bearer != nil:
 		return Asks{Scheme: schemeBearer, Service: t.bearer.params["service"], Message: t.message}, nil
-	case t.basicAsked:
+	case t.basicAsked, t.basicOK:
 		return Asks{Scheme: schemeBasic}, nil
 	}
 	return Asks{}, nil

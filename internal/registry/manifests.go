@@ -218,6 +218,7 @@ func (r *Repository) put(ctx context.Context, reference string, desc v1.Descript
 		return r.fail("push manifest", resp).ofManifest(desc.MediaType)
 	}
 	discard(resp)
+	r.sawSubject(resp)
 	return checkDigest("manifest", desc.Digest, resp)
 }
 

@@ -145,7 +145,7 @@ type Result struct {
 	Resolved v1.Descriptor // what the name stood for at the source: possibly the index
 	Root     v1.Descriptor // what the sink's name stands for now
 	Bytes    int64         // taken by the sink
-	Reused   int64         // already there
+	Reused   int64         // already there; of an index that a [Holder] has, what it names is not counted
 	// Left are the layers that were left out since they may not be distributed.
 	Left []v1.Descriptor
 }
