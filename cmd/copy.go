@@ -154,7 +154,7 @@ func copyAll(ctx context.Context, a *app, o copyOptions, from, to end, p *v1.Pla
 		return err
 	}
 	shared := &transfer.Shared{}
-	return forEach(a, tags, func(tag string) error {
+	return forEach(ctx, a, tags, func(tag string) error {
 		from, to := from.tagged(tag), to.tagged(tag)
 		with := o
 		with.referrers = o.referrers && !registry.IsReferrerTag(tag)
