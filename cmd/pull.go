@@ -54,7 +54,7 @@ func newPull(a *app) *cobra.Command {
 	c.Flags().StringVar(&o.to, "to", "auto", "the `place` that gets the images: auto, docker, store or oci:DIR[:TAG]")
 	c.Flags().StringVar(&o.platform, "platform", "", "the platform to get out of an index, as in linux/arm64")
 	c.Flags().BoolVar(&o.allPlatforms, "all-platforms", false, "get the whole index, all platforms")
-	c.Flags().IntVarP(&o.jobs, "jobs", "j", 4, "how many blobs are under way at the same time")
+	c.Flags().IntVarP(&o.jobs, "jobs", "j", 6, "how many connections fetch blobs at the same time")
 	o.tls.register(c.Flags())
 	return c
 }
@@ -86,22 +86,27 @@ func runPull(ctx context.Context, a *app, o pullOptions) error {
 		}
 		chosen = &p
 	}
+	streams := registry.NewStreams(o.jobs)
+	roads := map[string]*road{} // one to each registry
 	return forEach(a, o.images, func(img ref.Image) error {
-		return aboutHost(img.Host, pullOne(ctx, a, img, at, o, chosen))
+		r := roads[img.Host.String()]
+		if r == nil {
+			if r, err = a.road(ctx, img.Host, o.tls); err != nil {
+				return aboutHost(img.Host, err)
+			}
+			roads[img.Host.String()] = r
+		}
+		return aboutHost(img.Host, pullOne(ctx, a, img, at, o, chosen, r, streams))
 	})
 }
 
-func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions, p *v1.Platform) error {
-	r, err := a.road(ctx, img.Host, o.tls)
-	if err != nil {
-		return err
-	}
+func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions, p *v1.Platform, r *road, streams *registry.Streams) error {
 	sink, err := at.sink(img)
 	if err != nil {
 		return err
 	}
 	onEvent, done := a.progress()
-	moved, err := transfer.Copy(ctx, registry.Open(img, r.auth, r.base), sink,
+	moved, err := transfer.Copy(ctx, registry.Open(img, r.auth, r.base).Within(streams).Watched(onEvent), sink,
 		transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
 	done()
 	if err != nil {

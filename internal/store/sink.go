@@ -96,9 +96,11 @@ func (s *Store) ingest(ctx context.Context, desc v1.Descriptor) (*atomicfile.Ing
 	}
 }
 
-// fill makes part whole, verified. taken counts all that was read.
+// fill makes part whole, verified. What is wrong at the end may be so since a
+// part of it was: it is taken from the beginning, once. taken counts all that
+// was read.
 func fill(ctx context.Context, part *atomicfile.Ingest, desc v1.Descriptor, open transfer.Opener) (taken int64, err error) {
-	if part.Size() > 0 && part.Size() <= desc.Size {
+	if part.Size() <= desc.Size {
 		taken, err = grow(ctx, part, desc, open)
 		_, wrong := errors.AsType[*transfer.DigestError](err)
 		if !wrong && !errors.Is(err, transfer.ErrOffset) {
