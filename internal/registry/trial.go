@@ -5,13 +5,14 @@ import "time"
 // When more connections than blobs are tried, and when they are kept.
 const (
 	leastRest   = 6 * partSize // bytes of a blob that are left
-	fullLine    = 150 << 20    // bytes per second of all together: nothing is to be won
+	fullLine    = 100 << 20    // bytes per second of all together: no line that is worth the trouble
+	fastOne     = 60 << 20     // of one connection
 	shortWindow = 150 * time.Millisecond
 	longWindow  = 300 * time.Millisecond
 
 	// leastGain is which part of what one more connection would bring, if each
 	// were held to the speed that it has, must be seen.
-	leastGain = 0.4
+	leastGain = 0.6
 )
 
 // A meter knows how fast all streams were of late.
@@ -64,7 +65,7 @@ func (d *download) begin() {
 	}
 	since, now, ok := d.meter.tick(s)
 	before := rate(since, now)
-	if !ok || before >= fullLine || !s.mayTry() {
+	if !ok || before >= fullLine || before >= fastOne*float64(max(1, now.bodies)) || !s.mayTry() {
 		return
 	}
 	d.stop, d.next = d.at+2*partSize, d.at+2*partSize

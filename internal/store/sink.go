@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	bufferSize = 256 << 10 // bytes
+	bufferSize = 1 << 20 // bytes
 	busyPoll   = 50 * time.Millisecond
 )
 
@@ -138,7 +138,7 @@ func grow(ctx context.Context, part *atomicfile.Ingest, desc v1.Descriptor, open
 	} else if r, err = transfer.VerifyRest(part.Reader(), desc, rest); err != nil {
 		return 0, err
 	}
-	taken, err = io.CopyBuffer(part, r, make([]byte, bufferSize))
+	taken, err = io.CopyBuffer(part, r, make([]byte, min(bufferSize, max(1, desc.Size-offset))))
 	return taken, errors.Join(err, r.Close())
 }
 
