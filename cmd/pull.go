@@ -18,6 +18,8 @@ type pullOptions struct {
 	allPlatforms bool
 	jobs         int
 	tls          tlsFlags
+
+	shared sharedRoads // of all images
 }
 
 // exampleDigest stands in a result to try --format on.
@@ -86,27 +88,23 @@ func runPull(ctx context.Context, a *app, o pullOptions) error {
 		}
 		chosen = &p
 	}
-	streams := registry.NewStreams(o.jobs)
-	roads := map[string]*road{} // one to each registry
+	o.shared = newSharedRoads(o.jobs)
 	return forEach(a, o.images, func(img ref.Image) error {
-		r := roads[img.Host.String()]
-		if r == nil {
-			if r, err = a.road(ctx, img.Host, o.tls); err != nil {
-				return aboutHost(img.Host, err)
-			}
-			roads[img.Host.String()] = r
-		}
-		return aboutHost(img.Host, pullOne(ctx, a, img, at, o, chosen, r, streams))
+		return aboutHost(img.Host, pullOne(ctx, a, img, at, o, chosen))
 	})
 }
 
-func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions, p *v1.Platform, r *road, streams *registry.Streams) error {
+func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions, p *v1.Platform) error {
+	r, err := o.shared.to(ctx, a, img.Host, o.tls)
+	if err != nil {
+		return err
+	}
 	sink, err := at.sink(img)
 	if err != nil {
 		return err
 	}
 	onEvent, done := a.progress()
-	moved, err := transfer.Copy(ctx, registry.Open(img, r.auth, r.base).Within(streams).Watched(onEvent), sink,
+	moved, err := transfer.Copy(ctx, registry.Open(img, r.auth, r.base).Within(o.shared.streams).Watched(onEvent), sink,
 		transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
 	done()
 	if err != nil {
