@@ -19,6 +19,8 @@ type pullOptions struct {
 	allPlatforms bool
 	jobs         int
 	tls          tlsFlags
+
+	shared sharedRoads // of all images
 }
 
 // exampleDigest stands in a result to try --format on.
@@ -55,7 +57,7 @@ func newPull(a *app) *cobra.Command {
 	c.Flags().StringVar(&o.to, "to", "auto", "the `place` that gets the images: auto, docker, store or oci:DIR[:TAG]")
 	c.Flags().StringVar(&o.platform, "platform", "", "the platform to get out of an index, as in linux/arm64")
 	c.Flags().BoolVar(&o.allPlatforms, "all-platforms", false, "get the whole index, all platforms")
-	c.Flags().IntVarP(&o.jobs, "jobs", "j", 4, "how many blobs are under way at the same time")
+	c.Flags().IntVarP(&o.jobs, "jobs", "j", 6, "how many connections fetch blobs at the same time")
 	o.tls.register(c.Flags())
 	return c
 }
@@ -87,13 +89,14 @@ func runPull(ctx context.Context, a *app, o pullOptions) error {
 		}
 		chosen = &p
 	}
+	o.shared = newSharedRoads(o.jobs)
 	return forEach(ctx, a, o.images, func(img ref.Image) error {
 		return aboutHost(img.Host, pullOne(ctx, a, img, at, o, chosen))
 	})
 }
 
 func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions, p *v1.Platform) error {
-	r, err := a.road(ctx, img.Host, o.tls)
+	r, err := o.shared.to(ctx, a, img.Host, o.tls)
 	if err != nil {
 		return err
 	}
@@ -102,7 +105,7 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 		return err
 	}
 	onEvent, done := a.progress()
-	moved, err := transfer.Copy(ctx, registry.Open(img, r.auth, r.base), sink,
+	moved, err := transfer.Copy(ctx, registry.Open(img, r.auth, r.base).Within(o.shared.streams).Watched(onEvent), sink,
 		transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
 	done()
 	if err != nil {
