@@ -11,6 +11,7 @@ import (
 
 	"github.com/fatih/color"
 
+	"github.com/vicr-cli/vicr/internal/archive"
 	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/change"
@@ -154,6 +155,10 @@ var rulesBefore = []rule{
 	},
 	{code: codeUntrusted, when: "what the registry gives out as its CA is of no use", match: is[*downloadError], try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE", hints: downloadHints},
 	{code: codeUntrusted, when: "Harbor before 1.7 gives its CA to administrators only", match: is[*adminCAError], try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE", hints: adminCAHints},
+	{code: codeUsage, when: "an archive has several images, and which one is meant is not clear", match: is[*archive.AmbiguousError], try: "put the name of one behind the file: --from docker-archive:FILE:NAME"},
+	{code: codeUsage, when: "an index of several platforms for an archive of Docker", match: is[*archive.IndexError], try: "choose one by --platform, or: --to oci-archive:FILE"},
+	{code: codeRefused, when: "an archive was made to do harm: names that lead out of it, files twice, or more of anything than an image has", match: isUnsafeArchive, try: "do not use it; ask whoever made it for another one"},
+	{code: codeWrongBytes, when: "a file is no archive of images, or is damaged", match: is[*archive.Error], try: "make it again: docker save -o FILE IMAGE, or: vicr pull --to docker-archive:FILE IMAGE"},
 	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, try: "vicr help shows the commands, vicr help COMMAND its flags", hints: usageHints},
 	{
 		code: codeRefused, when: "dockerd would have insecure registries from its command line and from daemon.json, and not start",
@@ -326,6 +331,11 @@ func isUsage(err error) bool {
 		is[*pki.BundleError](err) || is[*trust.UnknownToolError](err) ||
 		is[*auth.InputError](err) || is[*store.AmbiguousError](err) ||
 		errors.Is(err, pki.ErrUnnamed)
+}
+
+func isUnsafeArchive(err error) bool {
+	var e *archive.Error
+	return errors.As(err, &e) && e.Unsafe
 }
 
 func isReadOnly(err error) bool {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vicr-cli/vicr/internal/archive"
 	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/change"
@@ -149,7 +150,15 @@ func notFoundHints(err error, host string) []string {
 	var r *registry.Error
 	var p *transfer.PlatformError
 	var local *store.NameError
+	var sparse *archive.SparseError
+	var absent *archive.NameError
 	switch {
+	case errors.As(err, &sparse) && len(sparse.Have) > 0:
+		return []string{"what is there can be moved alone: --platform takes one of: " + platformList(sparse.Have)}
+	case errors.As(err, &absent) && absent.Name == "":
+		return []string{"check the path: " + absent.File}
+	case errors.As(err, &absent):
+		return []string{"one of the names that it has goes behind the file: --from docker-archive:FILE:NAME"}
 	case errors.As(err, &p) && len(p.Have) > 0:
 		have := make([]string, len(p.Have))
 		for i, platform := range p.Have {

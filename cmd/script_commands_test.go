@@ -42,6 +42,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"fromfile": fromFile,
 		"pair":     writePair,
 		"hashes":   hashes,
+		"savedby":  savedBy,
 	}
 }
 

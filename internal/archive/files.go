@@ -56,6 +56,9 @@ func (a *Archive) index(ctx context.Context, r io.ReaderAt, size int64) error {
 			}
 			return nil
 		}
+		if err != nil && a.files.count == 0 {
+			return &Error{File: a.name, Why: "it is no tar, or damaged", Err: err}
+		}
 		if err != nil {
 			return a.broken(err)
 		}
