@@ -126,7 +126,7 @@ func TestFolderHoldsBlobsByDigestAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"index.json", "ingest/lock", "oci-layout"}
+	want := []string{"index.json", "ingest/lock", "ingest/use", "oci-layout"}
 	for h, data := range src.Content {
 		want = append(want, "blobs/sha256/"+h.Hex)
 		got, err := os.ReadFile(filepath.Join(dir, "blobs", "sha256", h.Hex))
