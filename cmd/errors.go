@@ -228,6 +228,10 @@ var rulesBefore = []rule{
 	},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints, docker: "unknown: repository demo/none not found (Harbor 2); manifest for HOST/demo/nope:1 not found: manifest unknown: manifest unknown (Harbor 1)"},
 	{
+		code: codeWrongBytes, when: "vicr's store holds wrong bytes, or lacks some", match: is[*store.DamagedError],
+		try: "vicr store rm NAME..., vicr store gc, and then vicr pull the same names again", hints: damagedHints,
+	},
+	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],
 		try: "run it again; if it stays, the registry or something on the way changes what it sends",
 	},

@@ -261,3 +261,22 @@ func doubtHints(err error, _ string) []string {
 
 // shellLine is argv as it can be pasted.
 func shellLine(argv []string) string { return shell.Line(runtime.GOOS, argv) }
+
+// damagedHints: a pull alone would not look at the bytes of what is there.
+func damagedHints(err error, _ string) []string {
+	const most = 20 // names that still are a line to paste
+	var d *store.DamagedError
+	errors.As(err, &d)
+	names := d.Images()
+	switch {
+	case len(names) == 0:
+		return []string{"no image needs it: vicr store gc"}
+	case len(names) > most:
+		return nil
+	}
+	return []string{
+		"take away what cannot be used: " + shellLine(append([]string{"vicr", "store", "rm"}, names...)),
+		"remove its bytes: vicr store gc",
+		"and get it again: " + shellLine(append([]string{"vicr", "pull", "--to", "store"}, names...)),
+	}
+}

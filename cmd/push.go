@@ -25,7 +25,7 @@ type pushOptions struct {
 	chunk  string
 
 	platform string
-	tls    tlsFlags
+	tls      tlsFlags
 }
 
 func newPush(a *app) *cobra.Command {

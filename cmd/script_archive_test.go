@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -32,6 +33,26 @@ func savedBy(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no docker called %q", args[0])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), tarOf(files), 0o600))
+}
+
+// spoil flips a bit of the largest blob in a layout.
+func spoil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: spoil LAYOUT")
+	}
+	blobs, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "blobs", "sha256", "*"))
+	ts.Check(err)
+	var largest string
+	var data []byte
+	for _, path := range blobs {
+		got, err := os.ReadFile(path)
+		ts.Check(err)
+		if len(got) > len(data) {
+			largest, data = path, got
+		}
+	}
+	data[len(data)/2] ^= 1
+	ts.Check(os.WriteFile(largest, data, 0o600))
 }
 
 func tarOf(files map[string][]byte) []byte {

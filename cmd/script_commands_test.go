@@ -43,6 +43,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"pair":     writePair,
 		"hashes":   hashes,
 		"savedby":  savedBy,
+		"spoil":    spoil,
 	}
 }
 

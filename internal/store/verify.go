@@ -59,10 +59,9 @@ func (e *DamagedError) Images() []string {
 }
 
 // Verify reads every blob and holds it against its digest, and looks for all that
-// images name. It changes nothing. onBlob is called before each blob with how
-// many bytes were read so far, and may be nil. The error is a [*DamagedError],
-// with what was found beside it, or one of [Store.List] and of the file system.
-func (s *Store) Verify(ctx context.Context, onBlob func(h v1.Hash, read int64)) (v Verified, err error) {
+// images name. It changes nothing. The error is a [*DamagedError], with what was
+// found beside it, or one of [Store.List] and of the file system.
+func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
 	release, err := s.still(ctx)
 	if err != nil {
 		return v, err
@@ -74,9 +73,6 @@ func (s *Store) Verify(ctx context.Context, onBlob func(h v1.Hash, read int64)) 
 	}
 	faults := map[v1.Hash]*Fault{}
 	err = s.blobs(func(h v1.Hash, size int64) error {
-		if onBlob != nil {
-			onBlob(h, v.Bytes)
-		}
 		why, err := s.rehash(ctx, h)
 		if why != "" {
 			faults[h] = &Fault{Digest: h, Why: string(why)}
