@@ -155,7 +155,7 @@ func notFoundHints(err error, host string) []string {
 	switch {
 	case errors.As(err, &sparse) && len(sparse.Have) > 0:
 		return []string{"what is there can be moved alone: --platform takes one of: " + platformList(sparse.Have)}
-	case errors.As(err, &absent) && absent.Name == "":
+	case errors.As(err, &absent) && absent.Name == "" && absent.File != "":
 		return []string{"check the path: " + absent.File}
 	case errors.As(err, &absent):
 		return []string{"one of the names that it has goes behind the file: --from docker-archive:FILE:NAME"}
