@@ -81,6 +81,9 @@ func runPush(ctx context.Context, a *app, o pushOptions) error {
 	if err != nil {
 		return err
 	}
+	if from.IsArchive() && from.File == ref.Stream && o.tls.caFile == ref.Stream {
+		return usagef("--from %s and --ca-file -: standard input can be read once", from)
+	}
 	return forEach(a, o.images, func(img ref.Image) error {
 		return aboutHost(img.Host, pushOne(ctx, a, img, from, transfer.Options{Platform: platform, Jobs: o.jobs}, chunk, o))
 	})

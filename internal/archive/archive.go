@@ -152,7 +152,7 @@ func Open(ctx context.Context, file string, o Options) (_ *Archive, err error) {
 	defer a.closeUnless(&err)
 	head := make([]byte, headSize)
 	n, err := f.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	if isTar(head[:n]) {

@@ -50,7 +50,7 @@ func (a *Archive) index(ctx context.Context, r io.ReaderAt, size int64) error {
 			return err
 		}
 		h, err := t.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if a.files.count == 0 {
 				return a.bad("it is empty, or no tar")
 			}

@@ -44,7 +44,7 @@ func (a *Archive) spool(ctx context.Context, r io.Reader) error {
 	in := &source{r: r}
 	buffered := bufio.NewReaderSize(in, copyBuffer)
 	head, err := buffered.Peek(headSize)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	plain, done, err := a.decompressed(in, buffered, head)

@@ -55,7 +55,9 @@ func (t *Tree) lock(ctx context.Context, path string, wait time.Duration, shared
 			return nil, err
 		}
 		if f != nil {
-			if !shared { // the file has room for one name
+			if shared { // the file has room for one name, and whose it has is gone
+				unsign(f)
+			} else {
 				sign(f)
 			}
 			return &HeldLock{tree: t, path: path, file: f}, nil
@@ -84,6 +86,13 @@ func sign(f *os.File) {
 		_, err := f.WriteAt(pid, 0)
 		return err
 	})
+}
+
+// unsign takes a number out of the lock's file.
+func unsign(f *os.File) {
+	if info, err := f.Stat(); err == nil && info.Size() > 0 {
+		_ = mutate(operation{kind: opTruncate, path: f.Name()}, func() error { return f.Truncate(0) }) //nolint:errcheck // as of sign
+	}
 }
 
 // holder is who wrote its number into the lock's file; 0 when nobody did.

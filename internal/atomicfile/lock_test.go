@@ -84,6 +84,13 @@ func TestASharedLockIsHeldBesideOthersThatShareIt(t *testing.T) {
 		t.Fatal("a lock was shared that somebody has alone")
 	}
 	alone()
+	// Who had it alone before is not who has it now.
+	one, _ = take(atomicfile.LockShared)
+	defer one()
+	var locked *atomicfile.LockedError
+	if _, err := atomicfile.Lock(t.Context(), path, 0); !errors.As(err, &locked) || locked.PID != 0 {
+		t.Errorf("it is said to be held by %v", err)
+	}
 }
 
 func TestLockWaitsAsLongAsItIsTold(t *testing.T) {

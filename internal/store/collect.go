@@ -17,6 +17,13 @@ import (
 // leftoverAge is how long a part of a blob is kept for a transfer to go on with.
 const leftoverAge = 7 * 24 * time.Hour
 
+// Others wait for a lock no longer than lockWait, so nobody collects as long at a
+// time, and then leaves them a turn.
+const (
+	roundTime  = 5 * time.Second
+	roundPause = 200 * time.Millisecond
+)
+
 // A Piece is what was collected: a blob, or a part of one.
 type Piece struct {
 	Digest v1.Hash
@@ -31,7 +38,7 @@ type Piece struct {
 // is a [*DamagedError] if a manifest cannot be read, since then it is not known
 // what is needed, and nothing was removed; an [*atomicfile.LockedError]; or one
 // of the file system.
-func (s *Store) Collect(ctx context.Context, now time.Time, dry bool) (_ []Piece, err error) {
+func (s *Store) Collect(ctx context.Context, now time.Time, dry bool) ([]Piece, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
@@ -41,18 +48,38 @@ func (s *Store) Collect(ctx context.Context, now time.Time, dry bool) (_ []Piece
 	if dry {
 		return s.plan(ctx, now)
 	}
+	var removed []Piece
+	for {
+		some, more, err := s.round(ctx, now)
+		removed = append(removed, some...)
+		if err != nil || !more {
+			return removed, err
+		}
+		select {
+		case <-time.After(roundPause):
+		case <-ctx.Done():
+			return removed, ctx.Err()
+		}
+	}
+}
+
+// round removes for as long as others may wait, and says whether there is more.
+func (s *Store) round(ctx context.Context, now time.Time) (removed []Piece, more bool, err error) {
 	if err := s.prepare(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	alone, err := atomicfile.Lock(ctx, s.usePath(), lockWait)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, alone.Unlock()) }()
-	var removed []Piece
+	began := time.Now()
 	err = s.change(ctx, func(index *v1.IndexManifest) error {
 		all, err := s.garbage(ctx, *index, now)
 		for _, p := range all {
+			if more = time.Since(began) > roundTime; more {
+				return nil
+			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -63,7 +90,7 @@ func (s *Store) Collect(ctx context.Context, now time.Time, dry bool) (_ []Piece
 		}
 		return err
 	})
-	return removed, err
+	return removed, more, err
 }
 
 // plan is what would be removed.

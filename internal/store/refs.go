@@ -80,15 +80,23 @@ func (s *Store) manifest(desc v1.Descriptor) (references, damage, error) {
 	if err != nil {
 		return refs, "", err
 	}
+	if refs, ok := parse(raw); ok {
+		return refs, "", nil
+	}
+	return refs, unread, nil
+}
+
+// parse reads the bytes of a manifest or index; false if they are none.
+func parse(raw []byte) (refs references, ok bool) {
 	if json.Unmarshal(raw, &refs) != nil {
-		return refs, unread, nil
+		return references{}, false
 	}
 	for _, d := range refs.all() {
 		if _, err := v1.NewHash(d.Digest.String()); err != nil || d.Size < 0 {
-			return references{}, unread, nil
+			return references{}, false
 		}
 	}
-	return refs, "", nil
+	return refs, true
 }
 
 // lookup says of a blob whether it is there in its size.
