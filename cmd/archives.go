@@ -194,3 +194,8 @@ func platformList(all []v1.Platform) string {
 	}
 	return strings.Join(texts, ", ")
 }
+
+func isUnsafeArchive(err error) bool {
+	var e *archive.Error
+	return errors.As(err, &e) && e.Unsafe
+}

@@ -4,6 +4,7 @@ package cmd_test
 
 import (
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -87,5 +88,28 @@ func TestRealArchivesAreReadBySkopeoAndPodman(t *testing.T) {
 		if r := w.must(t, append(podman, "images", "--format", "{{.Repository}}:{{.Tag}}")...); strings.TrimSpace(r.Stdout) != ubuntu {
 			t.Errorf("%s: podman calls it %q", kind, r.Stdout)
 		}
+	}
+}
+
+// Of an index the newest engine pulls one platform, and saves the index all the
+// same: what is there is pushed when it is asked for, and keeps its digest.
+func TestRealArchiveOfAnIndexThatIsNotAllThere(t *testing.T) {
+	t.Parallel()
+	w, docker := archiveWorld(t, func(w *world) { w.StartDockerd(t, testkit.NewestDockerd(t)) })
+	ca := filepath.Join(w.Dir, "ca.crt")
+	w.must(t, "env", "DOCKER_HOST="+w.DockerHost(), w.vicr, "trust", registryHost, "--for", "docker", "--ca-file", ca, "--fingerprint", pki.SHA256(w.ca.Certificate).String())
+	multi := registryHost + "/demo/multi:1"
+	all := w.write(t, "all.tar", tarOf(docker29("multi:1", "amd64", "arm64")))
+	w.must(t, w.vicr, "push", "--from", "oci-archive:"+all, multi)
+	w.must(t, append(docker, "pull", multi)...)
+	save := strings.Join(append(docker, "save", multi), " ") + " | " + w.vicr + " push --from docker-archive:- "
+	one := registryHost + "/demo/one:1"
+	if r := w.Run(t, "", "sh", "-c", save+one); r.Code != 5 || !strings.Contains(r.Stderr, "--platform takes one of: linux/"+runtime.GOARCH) {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	w.must(t, "sh", "-c", save+"--platform linux/"+runtime.GOARCH+" "+one)
+	want := w.must(t, w.vicr, "inspect", "--platform", "linux/"+runtime.GOARCH, "--raw", multi)
+	if got := w.skopeoDigest(t, one); got != "sha256:"+sha([]byte(want.Stdout)) {
+		t.Errorf("it was pushed as %s", got)
 	}
 }

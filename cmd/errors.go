@@ -337,11 +337,6 @@ func isUsage(err error) bool {
 		errors.Is(err, pki.ErrUnnamed)
 }
 
-func isUnsafeArchive(err error) bool {
-	var e *archive.Error
-	return errors.As(err, &e) && e.Unsafe
-}
-
 func isReadOnly(err error) bool {
 	var p *harbor.ProjectDeniedError
 	return errors.As(err, &p) && p.Why == harbor.ReadOnly

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,7 +26,7 @@ func savedBy(ts *testscript.TestScript, neg bool, args []string) {
 	case "docker24":
 		files = docker24(args[2:])
 	case "docker29":
-		files = docker29(args[2])
+		files = docker29(args[2], "amd64")
 	case "evil":
 		files = docker24(args[2:])
 		files["../../escaped"] = []byte("x")
@@ -81,10 +82,10 @@ func mustJSON(v any) []byte {
 	return data
 }
 
-func savedLayer(text string) (layer, config []byte) {
+func savedLayer(text, arch string) (layer, config []byte) {
 	layer = tarOf(map[string][]byte{"hello": []byte(text)})
 	return layer, mustJSON(map[string]any{
-		"architecture": "amd64", "os": "linux", "config": map[string]any{},
+		"architecture": arch, "os": "linux", "config": map[string]any{},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + sha(layer)}},
 	})
 }
@@ -93,7 +94,7 @@ func docker24(names []string) map[string][]byte {
 	files := map[string][]byte{}
 	var list []any
 	for i, name := range names {
-		layer, config := savedLayer(name)
+		layer, config := savedLayer(name, "amd64")
 		dir := fmt.Sprintf("%064d", i)
 		files[dir+"/layer.tar"] = layer
 		files[sha(config)+".json"] = config
@@ -103,23 +104,28 @@ func docker24(names []string) map[string][]byte {
 	return files
 }
 
-func docker29(name string) map[string][]byte {
+// docker29 has an index of linux/amd64 and linux/arm64 with those images that were pulled.
+func docker29(name string, pulled ...string) map[string][]byte {
 	files := map[string][]byte{"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`)}
 	add := func(mediaType string, data []byte) map[string]any {
 		files["blobs/sha256/"+sha(data)] = data
 		return map[string]any{"mediaType": mediaType, "size": len(data), "digest": "sha256:" + sha(data)}
 	}
 	const oci = "application/vnd.oci.image."
-	layer, config := savedLayer(name)
-	image := add(oci+"manifest.v1+json", mustJSON(map[string]any{
-		"schemaVersion": 2, "config": add(oci+"config.v1+json", config), "layers": []any{add(oci+"layer.v1.tar", layer)},
-	}))
-	image["platform"] = map[string]any{"os": "linux", "architecture": "amd64"}
-	absent := map[string]any{
-		"mediaType": oci + "manifest.v1+json", "size": 7, "digest": "sha256:" + sha([]byte("another")),
-		"platform": map[string]any{"os": "linux", "architecture": "arm64"},
+	var images []any
+	for _, arch := range []string{"amd64", "arm64"} {
+		layer, config := savedLayer(name, arch)
+		image := map[string]any{"mediaType": oci + "manifest.v1+json", "size": 7, "digest": "sha256:" + sha([]byte(arch))}
+		if slices.Contains(pulled, arch) {
+			image = add(oci+"manifest.v1+json", mustJSON(map[string]any{
+				"schemaVersion": 2, "mediaType": oci + "manifest.v1+json",
+				"config": add(oci+"config.v1+json", config), "layers": []any{add(oci+"layer.v1.tar", layer)},
+			}))
+		}
+		image["platform"] = map[string]any{"os": "linux", "architecture": arch}
+		images = append(images, image)
 	}
-	index := add(oci+"index.v1+json", mustJSON(map[string]any{"schemaVersion": 2, "mediaType": oci + "index.v1+json", "manifests": []any{image, absent}}))
+	index := add(oci+"index.v1+json", mustJSON(map[string]any{"schemaVersion": 2, "mediaType": oci + "index.v1+json", "manifests": images}))
 	index["annotations"] = map[string]any{"io.containerd.image.name": "docker.io/library/" + name, "org.opencontainers.image.ref.name": "1"}
 	files["index.json"] = mustJSON(map[string]any{"schemaVersion": 2, "manifests": []any{index}})
 	return files

@@ -309,3 +309,32 @@ func TestFiveHundredLayers(t *testing.T) {
 		gives(t, a.Source("x"), src)
 	})
 }
+
+// A late context ends after it was asked a few times.
+type late struct {
+	context.Context
+	asks int
+}
+
+func (l *late) Err() error {
+	if l.asks--; l.asks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Broken off while it is written, nothing of it is left.
+func TestAnArchiveThatIsBrokenOffIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w, err := archive.Create(filepath.Join(dir, "a.tar"), 1, options(t, archive.OCI))
+	must(t, err)
+	defer w.Close()
+	one := sample(1)
+	if err := w.Sink("r.example/a:1").Commit(&late{t.Context(), 2}, one.Root, one.Content[one.Root.Digest]); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
