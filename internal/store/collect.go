@@ -68,11 +68,11 @@ func (s *Store) round(ctx context.Context, now time.Time) (removed []Piece, more
 	if err := s.prepare(); err != nil {
 		return nil, false, err
 	}
-	alone, err := atomicfile.Lock(ctx, s.usePath(), lockWait)
+	release, err := s.alone(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	defer func() { err = errors.Join(err, alone.Unlock()) }()
+	defer func() { err = errors.Join(err, release()) }()
 	began := time.Now()
 	err = s.change(ctx, func(index *v1.IndexManifest) error {
 		all, err := s.garbage(ctx, *index, now)
