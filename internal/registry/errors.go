@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -41,7 +42,10 @@ type Error struct {
 	Code    string // the registry's, or ""
 	Message string // the registry's, raw; or ""
 	Refusal Refusal
-	Err     error // of the round-tripper, if it had the answer; may be nil
+	// RetryAfter is how long the registry asks to wait; 0: it does not say.
+	RetryAfter time.Duration
+
+	Err error // of the round-tripper, if it had the answer; may be nil
 }
 
 func (e *Error) Error() string {
@@ -95,7 +99,7 @@ func bounded(s string) string {
 
 // fail makes an error of an answer, and closes it.
 func (r *Repository) fail(op string, resp *http.Response) error {
-	e := &Error{Op: op, Image: r.img.String(), Status: resp.StatusCode}
+	e := &Error{Op: op, Image: r.img.String(), Status: resp.StatusCode, RetryAfter: wire.RetryAfter(resp)}
 	if op == opTags {
 		e.Image = r.img.Name() // of no tag
 	}

@@ -30,11 +30,14 @@ type Repository struct {
 	chunk int64  // see InChunks
 	from  string // see MountFrom
 
-	pushes *memo.Pushes // see Remembering; nil: none
+	pushes   *memo.Pushes   // see Remembering; nil: none
+	sessions *memo.Sessions // see KeepingUploads; nil: none
+	blobs    *memo.Blobs    // see MountingKnown; nil: none
 
 	mu     sync.Mutex
 	last   manifest // what Resolve got: Manifest need not ask again
 	mounts mounting
+	donors map[string]*donor // by name
 }
 
 var (
