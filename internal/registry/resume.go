@@ -127,7 +127,20 @@ func (r *Repository) cancel(ctx context.Context, u *begun, err error) {
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
 	defer stop()
-	if resp, err := r.send(ctx, http.MethodDelete, u.at, nil); err == nil {
+	at := u.at
+	if u.unsure { // it may be elsewhere by now
+		resp, err := r.send(ctx, http.MethodGet, at, nil)
+		if err != nil {
+			return
+		}
+		discard(resp)
+		if location := resp.Header.Get("Location"); done(resp.StatusCode) && location != "" {
+			if at, err = wire.Join(at, secured(r.base, location)); err != nil {
+				return
+			}
+		}
+	}
+	if resp, err := r.send(ctx, http.MethodDelete, at, nil); err == nil {
 		discard(resp)
 	}
 }
