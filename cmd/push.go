@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/auth"
-	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -86,7 +85,8 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
 	src, closeSource := at.source(img)
 	onEvent, done := a.progress()
-	dst := registry.Open(img, r.auth, r.base).InChunks(chunk).Remembering(memo.OpenPushes(a.machine().Dirs.Cache))
+	onEvent, remember := a.seen(img, onEvent)
+	dst := a.pushTo(r, img).InChunks(chunk)
 	moved, err := transfer.Copy(ctx, src, dst, transfer.Options{Jobs: o.jobs, OnEvent: onEvent})
 	done()
 	if cerr := closeSource(); err == nil {
@@ -95,6 +95,7 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	if err != nil {
 		return err
 	}
+	remember()
 	return a.moved(img, at, moved)
 }
 
