@@ -87,7 +87,7 @@ func TestDroppedUploadsBeginAgain(t *testing.T) {
 	t.Parallel()
 	var cut atomic.Bool
 	u := &testkit.UploadRegistry{Broken: testkit.DropsUploads}
-	u.At = func(size, _ int64) bool { return size >= 3*mib && cut.CompareAndSwap(false, true) }
+	u.Watch(func(size, _ int64) bool { return size >= 3*mib && cut.CompareAndSwap(false, true) })
 	s := takes(t, u)
 	layer, src := blobOf(9 * mib)
 	taken, err := s.open(t, "demo/app:1").PutBlob(t.Context(), layer, opener(src, layer))
@@ -190,12 +190,12 @@ func interrupted(t *testing.T, u *testkit.UploadRegistry, repo *registry.Reposit
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	u.At = func(at, _ int64) bool {
+	u.Watch(func(at, _ int64) bool {
 		if at >= size {
 			cancel()
 		}
 		return at >= size && u.Broken != testkit.DropsUploads
-	}
+	})
 	start := time.Now()
 	_, err := repo.PutBlob(ctx, layer, opener(src, layer))
 	if !errors.Is(err, context.Canceled) {
@@ -204,7 +204,7 @@ func interrupted(t *testing.T, u *testkit.UploadRegistry, repo *registry.Reposit
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	u.At = nil
+	u.Watch(nil)
 	if src.LeftOpen() != 0 {
 		t.Errorf("%d readers left open", src.LeftOpen())
 	}

@@ -49,7 +49,7 @@ func TestPutStream(t *testing.T) {
 			u := &testkit.UploadRegistry{Broken: test.broken, CutEvery: test.every}
 			if test.once > 0 {
 				var cut atomic.Bool
-				u.At = func(size, _ int64) bool { return size > test.once && cut.CompareAndSwap(false, true) }
+				u.Watch(func(size, _ int64) bool { return size > test.once && cut.CompareAndSwap(false, true) })
 			}
 			s := takes(t, u)
 			data := transfertest.Bytes(3, test.size)
@@ -110,12 +110,12 @@ func TestAStreamEndsWithItsContext(t *testing.T) {
 	u := &testkit.UploadRegistry{}
 	s := takes(t, u)
 	ctx, cancel := context.WithCancel(t.Context())
-	u.At = func(size, _ int64) bool {
+	u.Watch(func(size, _ int64) bool {
 		if size > 8*mib {
 			cancel()
 		}
 		return false
-	}
+	})
 	r, w := io.Pipe()
 	go func() {
 		_, err := io.Copy(w, bytes.NewReader(transfertest.Bytes(3, 40*mib)))

@@ -33,11 +33,9 @@ type UploadRegistry struct {
 	Before func(http.ResponseWriter, *http.Request) bool
 	// Lose says of a request that was served whether its answer is lost.
 	Lose func(*http.Request) bool
-	// At is called when an upload has reached a size, with the bytes that the
-	// registry took in all so far; true cuts the connection.
-	At func(size, received int64) bool
 
 	mu        sync.Mutex
+	at        func(size, received int64) bool
 	last      int
 	uploads   map[string]*takenUpload
 	blobs     map[string]int64 // by repository@digest, in bytes
@@ -53,6 +51,14 @@ type takenUpload struct {
 	sum        hash.Hash
 }
 
+// Watch has f called when an upload has reached a size, with the bytes that the
+// registry took in all so far; true cuts the connection. It may be nil.
+func (u *UploadRegistry) Watch(f func(size, received int64) bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.at = f
+}
+
 // Received is how many bytes of blobs arrived, in all requests together.
 func (u *UploadRegistry) Received() int64 {
 	u.mu.Lock()
@@ -60,7 +66,7 @@ func (u *UploadRegistry) Received() int64 {
 	return u.received
 }
 
-// Cuts is how many connections were cut by CutEvery or At.
+// Cuts is how many connections were cut by CutEvery or Watch.
 func (u *UploadRegistry) Cuts() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -312,10 +318,10 @@ func (u *UploadRegistry) read(body io.Reader, up *takenUpload) bool {
 		_, _ = up.sum.Write(buffer[:n]) // never fails
 		up.size += int64(n)
 		u.received += int64(n)
-		size, received := up.size, u.received
+		size, received, at := up.size, u.received, u.at
 		cut := n > 0 && u.CutEvery > 0 && u.received%u.CutEvery == 0
 		u.mu.Unlock()
-		if n > 0 && u.At != nil && u.At(size, received) {
+		if n > 0 && at != nil && at(size, received) {
 			cut = true
 		}
 		if cut {
