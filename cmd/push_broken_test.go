@@ -31,7 +31,7 @@ import (
 // own, to a registry that is told how to fail.
 type pusher struct {
 	t        *testing.T
-	registry *testkit.UploadRegistry
+	registry *testkit.UploadRegistry // nil: a real one
 	host     string
 	home     string
 	layer    v1.Descriptor
@@ -43,7 +43,15 @@ func newPusher(t *testing.T, u *testkit.UploadRegistry, size int) *pusher {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // connections are broken on purpose
 	s.Start()
 	t.Cleanup(s.Close)
-	p := &pusher{t: t, registry: u, host: strings.TrimPrefix(s.URL, "http://"), home: t.TempDir()}
+	p := pusherTo(t, strings.TrimPrefix(s.URL, "http://"), size)
+	p.registry = u
+	return p
+}
+
+// pusherTo is a pusher to a registry that is there already.
+func pusherTo(t *testing.T, host string, size int) *pusher {
+	t.Helper()
+	p := &pusher{t: t, host: host, home: t.TempDir()}
 	c := transfertest.Content{}
 	p.layer = c.Layer(transfertest.Bytes(9, size))
 	src := &transfertest.Source{Root: c.Image(transfertest.Amd64(), p.layer), Content: c}
@@ -84,7 +92,7 @@ func (p *pusher) wants(flags ...string) {
 	if err := c.Wait(); err != nil {
 		p.t.Fatalf("%v\n%s", err, said)
 	}
-	if !p.registry.Has("demo/app", p.layer.Digest.String()) || !p.registry.Has("demo/app", "1") {
+	if p.registry != nil && (!p.registry.Has("demo/app", p.layer.Digest.String()) || !p.registry.Has("demo/app", "1")) {
 		p.t.Errorf("it is not there:\n%s", said)
 	}
 }
