@@ -193,6 +193,7 @@ func interrupted(t *testing.T, u *testkit.UploadRegistry, repo *registry.Reposit
 	u.Watch(func(at, _ int64) bool {
 		if at >= size {
 			cancel()
+			time.Sleep(time.Millisecond) // more than there is does not arrive in time
 		}
 		return at >= size && u.Broken != testkit.DropsUploads
 	})
@@ -221,7 +222,7 @@ func TestTheNextRunGoesOn(t *testing.T) {
 	}{
 		"with PUT":                             {testkit.KeepsBytes, 20 * mib, 15 * mib},
 		"with PATCH":                           {testkit.KeepsBytes, 64 * mib, 50 * mib},
-		"with PATCH that ends, nothing broken": {testkit.DropsUploads, 64 * mib, 50 * mib},
+		"with PATCH that ends, nothing broken": {testkit.DropsUploads, 96 * mib, 16 * mib},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -236,7 +237,7 @@ func TestTheNextRunGoesOn(t *testing.T) {
 			if err != nil || !u.Has("demo/app", layer.Digest.String()) {
 				t.Fatal(err)
 			}
-			if u.Received() != layer.Size || taken != layer.Size-first || first < test.at {
+			if u.Received() != layer.Size || taken != layer.Size-first || first < test.at || first == layer.Size {
 				t.Errorf("%d and %d bytes, took %d", first, u.Received()-first, taken)
 			}
 			if left, err := os.ReadDir(filepath.Join(dir, "uploads")); err != nil || len(left) != 0 {
@@ -259,9 +260,9 @@ func TestSessionsThatAreNotGoneOnWith(t *testing.T) {
 		"another repository":  {"demo/other:1", false, nil, 0},
 		"dropped":             {"demo/app:1", true, nil, 1},
 		"of another host":     {"demo/app:1", false, func(*server) string { return "https://storage.test/upload?x=1" }, 0},
-		"signed":              {"demo/app:1", false, func(s *server) string { return s.URL + "/v2/x?X-Amz-Signature=1" }, 0},
-		"in clear":            {"demo/app:1", false, func(s *server) string { return strings.Replace(s.URL, "https", "http", 1) + "/v2/x" }, 0},
-		"with a user's name":  {"demo/app:1", false, func(s *server) string { return strings.Replace(s.URL, "//", "//u:p@", 1) + "/v2/x" }, 0},
+		"signed":              {"demo/app:1", false, func(s *server) string { return s.URL + "/v2/demo/app/blobs/uploads/99?X-Amz-Signature=1" }, 0},
+		"in clear":            {"demo/app:1", false, func(s *server) string { return strings.Replace(s.URL, "https", "http", 1) + "/v2/demo/app/blobs/uploads/99" }, 0},
+		"with a user's name":  {"demo/app:1", false, func(s *server) string { return strings.Replace(s.URL, "//", "//u:p@", 1) + "/v2/demo/app/blobs/uploads/99" }, 0},
 		"of another's upload": {"demo/app:1", false, func(s *server) string { return s.URL + "/v2/demo/app/blobs/uploads/99?_state=0" }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
