@@ -68,6 +68,7 @@ func (s *sending) sendStream(ctx context.Context, body *upload) error {
 		}
 		return err
 	}
+	discard(resp)
 	if err := s.took(resp, body.sent()); err != nil || s.at.offset == s.desc.Size {
 		return err
 	}
@@ -102,6 +103,7 @@ func (s *sending) sendChunks(ctx context.Context, body *upload) error {
 		if err != nil {
 			return err
 		}
+		discard(resp)
 		if err := s.took(resp, size); err != nil {
 			return err
 		}
@@ -109,10 +111,10 @@ func (s *sending) sendChunks(ctx context.Context, body *upload) error {
 	return nil
 }
 
-// took notes where the upload goes on after the registry took size bytes more.
+// took notes where the upload goes on after the registry took size bytes more,
+// as its answer says, which was closed.
 // One that says that it has less is believed.
 func (s *sending) took(resp *http.Response, size int64) error {
-	discard(resp)
 	location := resp.Header.Get("Location")
 	if location == "" {
 		return &wire.Error{Op: opSend, Host: s.r.base.Host, Kind: wire.BadAnswer, Err: errors.New("the answer does not say where the upload goes on")}

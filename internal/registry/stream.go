@@ -120,6 +120,7 @@ func (p *piecewise) patch(ctx context.Context, rest []byte) error {
 	if err != nil {
 		return err
 	}
+	discard(resp)
 	return p.took(resp, size)
 }
 
