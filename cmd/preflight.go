@@ -7,6 +7,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/registry"
 )
 
 // createFlag is --create-project[=private|public].
@@ -26,11 +27,7 @@ func (*createFlag) Type() string     { return "visibility" }
 // mayPush finds out before a byte is sent whether the user may push img, and
 // makes its project where that was wanted. It costs nothing when all is well:
 // the token that it looks at is the one that the push brings along.
-func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, create createFlag) error {
-	asks, err := r.auth.Learn(ctx)
-	if err != nil {
-		return err
-	}
+func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, asks auth.Asks, create createFlag) error {
 	if !harbor.IsService(asks.Service) {
 		if create != "" {
 			a.note("%s has no projects: none is created", img.Host)
@@ -61,6 +58,26 @@ func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, create create
 	}
 	r.auth.Forget() // the tokens of before know nothing of it
 	return r.whyNoPush(ctx, img)
+}
+
+// asksFor learns how the registry asks who somebody is. Whoever is nobody is let
+// in everywhere or nowhere, which the push finds out with its first request,
+// before it has a byte of a blob: then nothing is asked, unless a project is to
+// be created.
+func (r *road) asksFor(ctx context.Context, create createFlag) (auth.Asks, error) {
+	if r.anonymous && create == "" {
+		return auth.Asks{}, nil
+	}
+	return r.auth.Learn(ctx)
+}
+
+// whyNoLogin is err, or that the registry wants a login from whom nothing was
+// asked before.
+func (r *road) whyNoLogin(err error) error {
+	if r.anonymous && isRefusal(registry.LoginNeeded)(err) {
+		return &auth.DeniedError{Host: r.host.String()}
+	}
+	return err
 }
 
 func (r *road) create(ctx context.Context, project string, as createFlag) error {

@@ -16,13 +16,21 @@ import (
 
 // pushTo is where img goes, with all that is remembered of what was moved before.
 func (a *app) pushTo(r *road, img ref.Image) *registry.Repository {
-	dirs := a.machine().Dirs
-	to := registry.Open(img, r.auth, r.base)
+	to := a.remembering(registry.Open(img, r.auth, r.base))
+	if dir := a.dirs().Cache; dir != "" {
+		to.MountingKnown(memo.OpenBlobs(dir))
+	}
+	return to
+}
+
+// remembering has to remember what is pushed there, and where that goes on.
+func (a *app) remembering(to *registry.Repository) *registry.Repository {
+	dirs := a.dirs()
 	if dirs.State != "" {
 		to.KeepingUploads(memo.OpenSessions(dirs.State))
 	}
 	if dirs.Cache != "" {
-		to.Remembering(memo.OpenPushes(dirs.Cache)).MountingKnown(memo.OpenBlobs(dirs.Cache))
+		to.Remembering(memo.OpenPushes(dirs.Cache))
 	}
 	return to
 }
@@ -30,7 +38,7 @@ func (a *app) pushTo(r *road, img ref.Image) *registry.Repository {
 // seen notes which blobs a transfer found or left in the repository of img, and
 // hands events on. What it returns remembers them.
 func (a *app) seen(img ref.Image, onEvent func(transfer.Event)) (also func(transfer.Event), remember func()) {
-	dir := a.machine().Dirs.Cache
+	dir := a.dirs().Cache
 	if dir == "" {
 		return onEvent, func() {}
 	}

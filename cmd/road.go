@@ -39,10 +39,13 @@ type tlsFlags struct {
 	plainHTTP  bool
 }
 
-func (t *tlsFlags) register(s *pflag.FlagSet) {
-	s.StringVar(&t.caFile, "ca-file", "", "trust the CAs in this `file` for the registry, and no others")
-	s.BoolVar(&t.skipVerify, "insecure-skip-verify", false, "do not verify who the registry is")
-	s.BoolVar(&t.plainHTTP, "plain-http", false, "speak plain HTTP to the registry")
+func (t *tlsFlags) register(s *pflag.FlagSet) { t.registerAs(s, "", "the registry") }
+
+// registerAs is register with something before the names of the flags.
+func (t *tlsFlags) registerAs(s *pflag.FlagSet, prefix, registry string) {
+	s.StringVar(&t.caFile, prefix+"ca-file", "", "trust the CAs in this `file` for "+registry+", and no others")
+	s.BoolVar(&t.skipVerify, prefix+"insecure-skip-verify", false, "do not verify who "+registry+" is")
+	s.BoolVar(&t.plainHTTP, prefix+"plain-http", false, "speak plain HTTP to "+registry)
 }
 
 func (t tlsFlags) check() error {
@@ -84,7 +87,7 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 	if err != nil {
 		return nil, err
 	}
-	marks, err := auth.LoadMarks(marksFile(m))
+	marks, err := auth.LoadMarks(marksFile(m.Dirs))
 	if err != nil {
 		return nil, err
 	}
@@ -231,6 +234,9 @@ func (a *app) proxy() func(*http.Request) (*url.URL, error) {
 // machine is what transfers need to know of this machine.
 func (a *app) machine() machine.Machine { return machine.Look(a.lookFor("")) }
 
+// dirs are vicr's own folders. Nothing is looked at to know them.
+func (a *app) dirs() machine.Dirs { return machine.DirsOf(a.lookFor("")) }
+
 // wholeMachine also asks systemd how services are started.
 func (a *app) wholeMachine(root string) machine.Machine {
 	o := a.lookFor(root)
@@ -318,11 +324,11 @@ func (a *app) needHome() error {
 }
 
 // marksFile has what the user allowed at login, "" without a home.
-func marksFile(m machine.Machine) string {
-	if m.Dirs.Config == "" {
+func marksFile(dirs machine.Dirs) string {
+	if dirs.Config == "" {
 		return ""
 	}
-	return filepath.Join(m.Dirs.Config, "hosts.json")
+	return filepath.Join(dirs.Config, "hosts.json")
 }
 
 // dockerDir is docker's own configuration folder.

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // pages gets a list page by page and hands each to add, which says how many
@@ -45,6 +46,9 @@ func (c *Client) pages(ctx context.Context, path string, query url.Values, add f
 		if raw, err = c.nextPage(path, header, query, number, got); err != nil {
 			return err
 		}
+		if raw != "" && got < leastNew*(number-freePages) {
+			return &ListError{Path: path, Why: fmt.Sprintf("%d pages brought %d things, and there are more", number, got)}
+		}
 		if asked[raw] {
 			return &ListError{Path: path, Why: "the pages go round in a circle"}
 		}
@@ -78,7 +82,7 @@ func (c *Client) page(ctx context.Context, path, query string) ([]byte, http.Hea
 // that a proxy in front made up.
 func (c *Client) nextPage(path string, header http.Header, query url.Values, number, got int) (string, error) {
 	for _, link := range header.Values("Link") {
-		m := nextLink.FindStringSubmatch(link)
+		m := nextLink().FindStringSubmatch(link)
 		if m == nil {
 			continue
 		}
@@ -99,4 +103,6 @@ func (c *Client) nextPage(path string, header http.Header, query url.Values, num
 }
 
 // nextLink is the target with rel="next" in a Link header (RFC 8288 section 3).
-var nextLink = regexp.MustCompile(`(?i)<([^<>]*)>\s*;\s*rel\s*=\s*"?next"?(?:[\s;,]|$)`)
+var nextLink = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)<([^<>]*)>\s*;\s*rel\s*=\s*"?next"?(?:[\s;,]|$)`)
+})

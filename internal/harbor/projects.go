@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const (
@@ -22,6 +23,8 @@ const (
 	pageSize        = 100 // the most that Harbor gives at once
 	maxPage         = 4 << 20
 	maxPages        = 1000
+	freePages       = 50      // whatever they bring
+	leastNew        = 5       // things that a page beyond those has to bring, on the average
 	maxProjects     = 100_000 // of one list
 	maxRefusal      = 8 << 10 // bytes of a refusal that are read
 	publicText      = "true"
@@ -44,7 +47,9 @@ type Project struct {
 }
 
 // projectName is Harbor's grammar (src/server/v2.0/handler/project.go).
-var projectName = regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
+var projectName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
+})
 
 // CheckProjectName holds a name against the rules that all versions share. The
 // error is a [*ProjectNameError].
@@ -55,7 +60,7 @@ func CheckProjectName(name string) error {
 		return fail("it is empty")
 	case len(name) > maxProjectName:
 		return fail("it is longer than 255 characters")
-	case !projectName.MatchString(name):
+	case !projectName().MatchString(name):
 		return fail("only a-z and 0-9, with single . _ or - between them")
 	}
 	return nil

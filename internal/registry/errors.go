@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -20,6 +21,7 @@ import (
 const (
 	CodeProjectNotFound     = "PROJECT_NOT_FOUND"
 	CodeNotFound            = "NOT_FOUND" // Harbor 2
+	CodeManifestInvalid     = "MANIFEST_INVALID"
 	CodeManifestUnknown     = "MANIFEST_UNKNOWN"
 	CodeNameUnknown         = "NAME_UNKNOWN"
 	CodeBlobUnknown         = "BLOB_UNKNOWN"
@@ -29,7 +31,10 @@ const (
 	CodeUnauthorized        = "UNAUTHORIZED"
 )
 
-const opTags = "list tags"
+const (
+	opTags = "list tags"
+	opPush = "push blob"
+)
 
 const maxMessage = 300 // bytes of the registry's message that are shown
 
@@ -44,8 +49,10 @@ type Error struct {
 	Refusal Refusal
 	// RetryAfter is how long the registry asks to wait; 0: it does not say.
 	RetryAfter time.Duration
-
-	Err error // of the round-tripper, if it had the answer; may be nil
+	// Elsewhere is the origin that answered, where that is not the registry's
+	// own but one that it sent to; else "".
+	Elsewhere string
+	Err       error // of the round-tripper, if it had the answer; may be nil
 }
 
 func (e *Error) Error() string {
@@ -72,7 +79,7 @@ func (e *Error) Unwrap() error {
 	case CodeBlobUploadUnknown, CodeManifestBlobUnknown:
 		return nil
 	}
-	if e.Status == http.StatusNotFound {
+	if e.Status == http.StatusNotFound && e.Refusal != UploadAstray {
 		return transfer.ErrNotFound
 	}
 	return e.Err
@@ -98,7 +105,7 @@ func bounded(s string) string {
 }
 
 // fail makes an error of an answer, and closes it.
-func (r *Repository) fail(op string, resp *http.Response) error {
+func (r *Repository) fail(op string, resp *http.Response) *Error {
 	e := &Error{Op: op, Image: r.img.String(), Status: resp.StatusCode, RetryAfter: wire.RetryAfter(resp)}
 	if op == opTags {
 		e.Image = r.img.Name() // of no tag
@@ -117,7 +124,9 @@ func (r *Repository) fail(op string, resp *http.Response) error {
 	return e
 }
 
-var codeShape = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+var codeShape = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+})
 
 // parseRefusal reads the errors document of the Distribution API, or the
 // {"code":...,"message":...} of Harbor 1's own API.
@@ -137,7 +146,7 @@ func parseRefusal(body []byte) (code, message string) {
 	if len(doc.Errors) > 0 {
 		first = doc.Errors[0]
 	}
-	if s, ok := first.Code.(string); ok && codeShape.MatchString(s) {
+	if s, ok := first.Code.(string); ok && codeShape().MatchString(s) {
 		code = s
 	}
 	return code, first.Message

@@ -38,6 +38,8 @@ type Repository struct {
 	last   manifest // what Resolve got: Manifest need not ask again
 	mounts mounting
 	donors map[string]*donor // by name
+	noFrom bool              // nothing is to be had from there: see notMountable
+	told   *string           // see subjectTold
 }
 
 var (

@@ -117,7 +117,7 @@ func (s *sending) sendChunks(ctx context.Context, body *upload) error {
 func (s *sending) took(resp *http.Response, size int64) error {
 	location := resp.Header.Get("Location")
 	if location == "" {
-		return &wire.Error{Op: opSend, Host: s.r.base.Host, Kind: wire.BadAnswer, Err: errors.New("the answer does not say where the upload goes on")}
+		return &wire.Error{Op: opPush, Host: s.r.base.Host, Kind: wire.BadAnswer, Err: errors.New("the answer does not say where the upload goes on")}
 	}
 	at, err := wire.Join(s.at.at, secured(s.r.base, location))
 	if err != nil {
@@ -136,7 +136,6 @@ func (s *sending) took(resp *http.Response, size int64) error {
 }
 
 const (
-	opSend      = "push blob"
 	unknownSize = -1
 )
 
@@ -187,7 +186,7 @@ func (r *Repository) sendPart(ctx context.Context, method string, at *url.URL, s
 		return nil, err
 	}
 	if !done(resp.StatusCode) {
-		return nil, r.fail(opSend, resp)
+		return nil, r.fail(opPush, resp)
 	}
 	return resp, nil
 }

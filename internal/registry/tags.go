@@ -3,11 +3,13 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/vicr-cli/vicr/internal/wire"
 )
@@ -18,10 +20,17 @@ const (
 	maxPage  = 8 << 20 // bytes of one page
 	maxPages = 1000
 	maxTags  = 200_000
+
+	// A list may have so many pages whatever they bring, and then goes on for
+	// pages that have brought so many new names on the average.
+	freePages = 50
+	leastNew  = 5
 )
 
 // tagShape is the grammar of a tag (distribution/reference).
-var tagShape = regexp.MustCompile(`^\w[\w.-]{0,127}$`)
+var tagShape = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\w[\w.-]{0,127}$`)
+})
 
 // Tags lists the tags of the repository in the registry's order, each once;
 // what is not a tag in the grammar is left out. Pages are followed within this
@@ -39,7 +48,7 @@ func parseTags(body []byte) ([]string, error) {
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(list.Tags, func(tag string) bool { return !tagShape.MatchString(tag) }), nil
+	return slices.DeleteFunc(list.Tags, func(tag string) bool { return !tagShape().MatchString(tag) }), nil
 }
 
 // A pager reads a list of names that comes in pages.
@@ -76,8 +85,10 @@ func (p pager) all(ctx context.Context) ([]string, error) {
 			return nil, p.givenUp("the pages go round in a circle")
 		case next != "" && len(names) == before:
 			return nil, p.givenUp("a page has nothing new and points to another")
-		case len(asked) >= maxPages:
+		case next != "" && len(asked) >= maxPages:
 			return nil, p.givenUp("too many pages")
+		case next != "" && len(names) < leastNew*(len(asked)-freePages):
+			return nil, p.givenUp(fmt.Sprintf("%d pages brought %d names, and there are more", len(asked), len(names)))
 		}
 		query = next
 	}
@@ -147,7 +158,7 @@ func nextLink(headers []string) string {
 				break
 			}
 			parameters, more, _ := strings.Cut(after, "<")
-			if relNext.MatchString(parameters) {
+			if relNext().MatchString(parameters) {
 				return target
 			}
 			rest = "<" + more
@@ -159,4 +170,6 @@ func nextLink(headers []string) string {
 	return ""
 }
 
-var relNext = regexp.MustCompile(`(?i);\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next)\s*(?:[;,]|$)`)
+var relNext = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i);\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next)\s*(?:[;,]|$)`)
+})

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -47,7 +48,7 @@ type Kind int
 // The kinds of accounts.
 const (
 	Person Kind = iota // logs in everywhere
-	Robot              // no user of the API: users/current is 412
+	Robot              // no user of the API; Harbor before 1.8 has none, and 1.10 those named robot$ alone
 	OIDC               // the password is a CLI secret, which most of the API does not take
 )
 
@@ -95,7 +96,7 @@ type Policy struct {
 
 	InsecureLocation bool // uploads go on at http://, as behind a proxy that ends TLS
 	AbsoluteLinks    bool // Link headers name scheme and host
-	NoMount          bool // mounting is refused as if the source could not be read
+	NoMount          bool // mounting is refused as if the source could not be read; without projects that of another repository begins an upload
 	NoOCI            bool // media types of OCI are refused, as Distribution before 2.7 does
 }
 
@@ -134,22 +135,26 @@ func (o Options) allProjects() []Project {
 }
 
 // oidcPaths are where Harbor takes a CLI secret (src/server/middleware/security/oidc_cli.go).
-var oidcPaths = regexp.MustCompile(`^((GET|POST) /api/v2\.0/projects|(GET|HEAD|POST|PUT|PATCH|DELETE) /v2(/.*)?|GET /service/token|` +
-	`GET /api/v2\.0/systeminfo|GET /api/version|GET /api/v2\.0/labels|` +
-	`GET /api/v2\.0/projects/[^/]+/repositories|GET /api/v2\.0/projects/[^/]+/repositories/[^/]+/artifacts|` +
-	`DELETE /api/v2\.0/projects/[^/]+/repositories/[^/]+/artifacts/[^/]+/tags/[^/]+)$`)
+var oidcPaths = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^((GET|POST) /api/v2\.0/projects|(GET|HEAD|POST|PUT|PATCH|DELETE) /v2(/.*)?|GET /service/token|` +
+		`GET /api/v2\.0/systeminfo|GET /api/version|GET /api/v2\.0/labels|` +
+		`GET /api/v2\.0/projects/[^/]+/repositories|GET /api/v2\.0/projects/[^/]+/repositories/[^/]+/artifacts|` +
+		`DELETE /api/v2\.0/projects/[^/]+/repositories/[^/]+/artifacts/[^/]+/tags/[^/]+)$`)
+})
 
 // admiralPaths are where Harbor takes Basic inside VIC (filter/security.go of
 // 1.2 to 1.7, whose patterns have no anchors); elsewhere it wants Admiral's token.
-var admiralPaths = regexp.MustCompile(`/api/projects|/service/token|/api/repositories/.+`)
+var admiralPaths = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`/api/projects|/service/token|/api/repositories/.+`)
+})
 
 // takesPassword says whether u's password counts at the path of r.
 func (p Policy) takesPassword(u User, r *http.Request) bool {
 	switch {
 	case u.Kind == OIDC:
-		return oidcPaths.MatchString(r.Method + " " + r.URL.EscapedPath())
+		return oidcPaths().MatchString(r.Method + " " + r.URL.EscapedPath())
 	case p.Admiral:
-		return admiralPaths.MatchString(r.URL.Path)
+		return admiralPaths().MatchString(r.URL.Path)
 	}
 	return true
 }
