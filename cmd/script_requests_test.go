@@ -29,7 +29,7 @@ var operations = []operation{
 	{"push", "push --from oci:three HOST/demo/app:1", 9, "a POST that asks and begins, and a PUT, for each of three layers and the config"},
 	{"push again", "push --from oci:three HOST/demo/app:1", 1, "asked since the push is remembered"},
 	{"push as another tag", "push --from oci:three HOST/demo/app:2", 5, "each blob is found by its POST"},
-	{"push to another repository", "push --from oci:three HOST/demo/other:1", 5, "each blob is mounted from where it was pushed, which takes a token for both"},
+	{"push to another repository", "push --from oci:three HOST/demo/mounted:1", 5, "each blob is mounted from where it was pushed, which takes a token for both"},
 	{"pull into the store", "pull --to store HOST/demo/app:1", 5, ""},
 	{"pull into the store again", "pull --to store HOST/demo/app:1", 1, ""},
 	{"pull into a folder", "pull --to oci:out HOST/demo/app:1", 5, ""},

@@ -150,6 +150,22 @@ func TestAnswersInTheMiddle(t *testing.T) {
 	}
 }
 
+// A registry that takes no PATCH, or none of unknown length, gets a PUT.
+func TestARegistryWithoutPatch(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 404, 405, 411} {
+		u := &testkit.UploadRegistry{Before: func(w http.ResponseWriter, r *http.Request) bool {
+			return r.Method == http.MethodPatch && refuse(w, status, "")
+		}}
+		s := takes(t, u)
+		layer, src := blobOf(streamed)
+		taken, err := s.open(t, "demo/app:1").PutBlob(t.Context(), layer, opener(src, layer))
+		if err != nil || taken != layer.Size || !u.Has("demo/app", layer.Digest.String()) || s.seen(http.MethodPatch, "") != 1 {
+			t.Errorf("%d: took %d, %v", status, taken, err)
+		}
+	}
+}
+
 // A registry that says that it took less is sent the rest.
 func TestTheRegistryMayTakeLess(t *testing.T) {
 	t.Parallel()

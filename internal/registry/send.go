@@ -23,10 +23,13 @@ func (s *sending) bodyContext(ctx context.Context) context.Context {
 	return ctx
 }
 
-// ends says whether the body of the next request may end early.
-func (s *sending) ends() bool {
-	return s.at.chunk == 0 && s.desc.Size >= streamedSize && s.session.URL() != ""
+// streams says whether the next request is a PATCH with all that is missing.
+func (s *sending) streams() bool {
+	return s.at.chunk == 0 && s.desc.Size >= streamedSize && !s.anew
 }
+
+// ends says whether the body of the next request may end early.
+func (s *sending) ends() bool { return s.streams() && s.session.URL() != "" }
 
 // send sends what is missing of the blob.
 func (s *sending) send(ctx context.Context, body *upload) error {
@@ -36,7 +39,8 @@ func (s *sending) send(ctx context.Context, body *upload) error {
 	case rest == 0:
 	case s.at.chunk > 0 && rest > s.at.chunk:
 		err = s.sendChunks(ctx, body)
-	case s.at.chunk == 0 && s.desc.Size >= streamedSize:
+	case s.streams():
+		s.streamed = true
 		err = s.sendStream(ctx, body)
 	default:
 		open := func() (io.ReadCloser, error) { return body.from(s.at.offset) }

@@ -83,14 +83,15 @@ type sending struct {
 	session *memo.Session // nil: the upload is not remembered
 	noted   int64         // offset at which it was last remembered
 
-	at     *begun // nil: it is to be begun
-	sent   bool   // something was: HEAD tells what became of it
-	had    int64  // bytes that the registry had of it before
-	most   int64  // the largest offset that the registry confirmed
-	wentOn bool   // from an offset that the registry was asked for
-	anew   bool   // since going on was refused
-	forgot bool   // the registry did, what was sent
-	unread error  // how reading the blob failed
+	at       *begun // nil: it is to be begun
+	sent     bool   // something was: HEAD tells what became of it
+	had      int64  // bytes that the registry had of it before
+	most     int64  // the largest offset that the registry confirmed
+	wentOn   bool   // from an offset that the registry was asked for
+	streamed bool   // with a body of unknown length
+	anew     bool   // since that was refused
+	forgot   bool   // the registry did, what was sent
+	unread   error  // how reading the blob failed
 }
 
 // resumed is a blob's sending as far as it is remembered.
@@ -168,17 +169,19 @@ func (s *sending) grew() bool {
 }
 
 // mayGoOn says whether a try that failed with err may be followed by another. A
-// registry that does not take the rest of an upload gets all of it, once.
+// registry that does not take the rest of an upload, or a PATCH without a length,
+// gets all of it by PUT, once.
 func (s *sending) mayGoOn(err error) bool {
 	if passing(err) {
 		return true
 	}
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Refusal != Unexplained || !s.wentOn || s.anew {
+	if !ok || e.Refusal != Unexplained || !(s.wentOn || s.streamed) || s.anew {
 		return false
 	}
 	s.anew = true
 	s.drop()
+	s.forgot = false // it refused
 	return true
 }
 
