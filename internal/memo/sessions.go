@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -137,30 +138,29 @@ func (s *Session) Release() error {
 	return s.lock.Unlock()
 }
 
-// sweep removes what is too old or too much. What another process has is left.
+// sweep removes what is too old or too much, and the locks of who was killed.
+// What another process has is left.
 func (s *Sessions) sweep(ctx context.Context) {
 	tree := atomicfile.Machine()
 	entries, err := tree.ReadDir(s.dir)
 	if err != nil {
 		return
 	}
-	type kept struct {
-		path string
-		at   time.Time
-	}
-	var all []kept
+	newest := map[string]time.Time{} // of a session or its lock, by the session's name
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && !strings.HasSuffix(e.Name(), lockSuffix) {
-			all = append(all, kept{filepath.Join(s.dir, e.Name()), info.ModTime()})
+		name := strings.TrimSuffix(e.Name(), lockSuffix)
+		if info, err := e.Info(); err == nil && info.ModTime().After(newest[name]) {
+			newest[name] = info.ModTime()
 		}
 	}
-	slices.SortFunc(all, func(a, b kept) int { return b.at.Compare(a.at) })
-	for i, k := range all {
-		if i < maxSessions && !s.expired(k.at) {
+	names := slices.SortedFunc(maps.Keys(newest), func(a, b string) int { return newest[b].Compare(newest[a]) })
+	for i, name := range names {
+		if i < maxSessions && !s.expired(newest[name]) {
 			continue
 		}
-		if lock, err := atomicfile.Lock(ctx, k.path+lockSuffix, 0); err == nil {
-			_ = errors.Join(tree.Remove(k.path), lock.Remove()) // the next one tries again
+		path := filepath.Join(s.dir, name)
+		if lock, err := atomicfile.Lock(ctx, path+lockSuffix, 0); err == nil {
+			_ = errors.Join(tree.Remove(path), lock.Remove()) // the next one tries again
 		}
 	}
 }

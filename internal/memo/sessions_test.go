@@ -130,8 +130,10 @@ func TestSessionsExpire(t *testing.T) {
 func TestSessionsAreBounded(t *testing.T) {
 	t.Parallel()
 	dir, file := kept(t)
-	if err := os.Chtimes(file, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{file, file + ".lock"} {
+		if err := os.Chtimes(name, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for i := range 300 {
 		if err := os.WriteFile(filepath.Join(dir, "uploads", fmt.Sprintf("%032x", i)), nil, 0o600); err != nil {
@@ -147,5 +149,27 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 	if left, err := os.ReadDir(filepath.Join(dir, "uploads")); err != nil || len(left) > 256 {
 		t.Errorf("%d are left, %v", len(left), err)
+	}
+}
+
+// Whoever was killed before its upload began leaves a lock, for a day.
+func TestLocksOfTheKilledGo(t *testing.T) {
+	t.Parallel()
+	dir, file := kept(t)
+	old := filepath.Join(dir, "uploads", strings.Repeat("0", 32)+".lock")
+	if err := os.WriteFile(old, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-25*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := memo.OpenSessions(dir).Take(t.Context(), "h", "a/y", hash(1)).Release(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(old); !os.IsNotExist(err) {
+		t.Errorf("it is left: %v", err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
 	}
 }
