@@ -117,12 +117,14 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 		return err
 	}
 	onEvent, done := a.progress()
+	onEvent, remember := a.seen(img, onEvent)
 	moved, err := transfer.Copy(ctx, registry.Open(img, r.auth, r.base).Within(o.shared.streams).Watched(onEvent), sink,
 		transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
 	done()
 	if err != nil {
 		return r.whyDenied(ctx, err)
 	}
+	remember()
 	return a.moved(img, at, moved)
 }
 

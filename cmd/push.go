@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/auth"
-	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -110,7 +109,8 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
 	src, closeSource := at.source(img)
 	onEvent, done := a.progress()
-	dst := registry.Open(img, r.auth, r.base).InChunks(chunk).Remembering(memo.OpenPushes(a.dirs().Cache))
+	onEvent, remember := a.seen(img, onEvent)
+	dst := a.pushTo(r, img).InChunks(chunk)
 	moved, err := transfer.Copy(ctx, src, dst, transfer.Options{
 		Platform: p, Jobs: o.jobs, OnEvent: onEvent,
 		OnBegin: func(root v1.Descriptor) { a.warnUnlisted(asks, img, root) },
@@ -122,6 +122,7 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	if err != nil {
 		return r.whyNoLogin(err)
 	}
+	remember()
 	moved.Resolved = moved.Root // an index that one image was chosen out of stayed here
 	return a.moved(img, at, moved)
 }

@@ -146,6 +146,12 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
+// RetryAfter is how long resp asks to wait before the next request; 0 if it does
+// not say.
+func RetryAfter(resp *http.Response) time.Duration {
+	return retryAfter(resp.Header.Get("Retry-After"), time.Now())
+}
+
 // backoff is the wait after try number n, from 1 on: doubling, the second half
 // of it at random so that many clients do not come back at once.
 func backoff(n int) time.Duration {
