@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
@@ -170,12 +171,16 @@ func copyAll(ctx context.Context, a *app, o copyOptions, from, to end, p *v1.Pla
 }
 
 func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying) (err error) {
+	onEvent, stop := a.progress()
+	done := sync.OnceFunc(stop)
+	from.watch = onEvent
 	src, closeSource := from.source()
 	defer func() {
 		if closing := closeSource(); err == nil {
 			err = closing
 		}
 	}()
+	defer done()
 	if from.at == nil { // what is missing there is no reason to make a project
 		if src, _, err = transfer.Pin(ctx, src); err != nil {
 			return err
@@ -186,10 +191,17 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 			return err
 		}
 	}
-	res, name, failed := moveOne(ctx, a, o, src, from, to, c)
+	options := transfer.Options{Platform: c.platform, Jobs: o.jobs, OnEvent: onEvent}
+	remember := func() {}
+	if to.at == nil {
+		options.OnEvent, remember = a.seen(to.img, onEvent)
+	}
+	res, name, failed := moveOne(ctx, a, o, src, from, to, c, options)
+	done()
 	if name == "" {
 		return failed
 	}
+	remember()
 	if err := a.whenThere(func() error { return a.result(res, line("%s", name)) }); err != nil {
 		return err
 	}
@@ -198,14 +210,11 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 
 // moveOne moves an image and what refers to it. The name that the image has now
 // is there also if the latter failed.
-func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, from, to end, c copying) (res copyResult, name string, err error) {
+func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, from, to end, c copying, options transfer.Options) (res copyResult, name string, err error) {
 	dst, err := to.sink(a, from, c.shared)
 	if err != nil {
 		return res, "", err
 	}
-	onEvent, done := a.progress()
-	defer done()
-	options := transfer.Options{Platform: c.platform, Jobs: o.jobs, OnEvent: onEvent}
 	options.OnBegin = func(root v1.Descriptor) {
 		if to.at == nil {
 			a.warnUnlisted(c.asks, to.img, root)

@@ -20,6 +20,9 @@ type end struct {
 	kind ref.Kind    // of the place
 	road *road       // to the registry
 	pass auth.Scoped // the road, for all that is asked of the registry
+
+	streams *registry.Streams    // that blobs are read over
+	watch   func(transfer.Event) // may be nil
 }
 
 // openEnds opens both ends; one registry at both has one road, and one token
@@ -33,6 +36,7 @@ func (a *app) openEnds(ctx context.Context, o copyOptions) (from, to end, err er
 	} else if to, err = a.openEnd(ctx, o.dst, o.src.Image, o.dstTLS); err != nil {
 		return from, to, err
 	}
+	from.streams = registry.NewStreams(o.jobs)
 	pull, push := "repository:"+from.img.Repository+":pull", "repository:"+to.img.Repository+":pull,push"
 	one := from.road != nil && from.road == to.road &&
 		strings.Contains(from.img.Repository, "/") && strings.Contains(to.img.Repository, "/") // else Harbor 1 fails for both
@@ -110,7 +114,10 @@ func (e end) why(ctx context.Context, err error) error {
 
 // repository is the end's in its registry; with a, what is pushed there is remembered.
 func (e end) repository(a *app) *registry.Repository {
-	r := registry.Open(e.img, e.pass, e.road.base)
+	r := registry.Open(e.img, e.pass, e.road.base).Watched(e.watch)
+	if e.streams != nil {
+		r = r.Within(e.streams)
+	}
 	if a != nil {
 		r = a.remembering(r)
 	}
