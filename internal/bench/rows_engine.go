@@ -157,8 +157,9 @@ func (b *bench) engineAgain() row {
 	}
 }
 
-// loaded is an image that the engine has by a load: it knows no digest of its layers.
-func (b *bench) loaded(ctx context.Context, image, as string) error {
+// loaded brings an image into the engine by a load: it knows no digest of its layers.
+func (b *bench) loaded(ctx context.Context, as string) error {
+	const image = "fleet0"
 	if err := b.clean(ctx); err != nil {
 		return err
 	}
@@ -172,13 +173,13 @@ func (b *bench) loaded(ctx context.Context, image, as string) error {
 func (b *bench) enginePushCold() row {
 	var image string
 	return row{
-		name: "engine-push", title: "engine push cold: many", tools: []string{"vicr", "docker"}, goals: []goal{{"docker", 1.05}},
+		name: "engine-push", title: "engine push cold: fleet", tools: []string{"vicr", "docker"}, goals: []goal{{"docker", 1.05}},
 		before: func(ctx context.Context, tool string) error {
 			image = b.memory.addr + "/bench/" + b.fresh("engine") + ":1"
 			if err := b.forgetAll(tool); err != nil {
 				return err
 			}
-			return b.loaded(ctx, "many", image)
+			return b.loaded(ctx, image)
 		},
 		run: func(ctx context.Context, tool string) (sample, error) {
 			return b.fromEngine(ctx, tool, b.engine.host, image)
@@ -190,17 +191,17 @@ func (b *bench) enginePushAgain() row {
 	image := func(tool string) string { return b.memory.addr + "/bench/engine-again-" + tool + ":1" }
 	done := map[string]bool{}
 	return row{
-		name: "engine-push-again", title: "engine push again: many", tools: []string{"vicr", "docker"}, goals: []goal{{"docker", 1}},
+		name: "engine-push-again", title: "engine push again: fleet", tools: []string{"vicr", "docker"}, goals: []goal{{"docker", 1}},
 		before: func(ctx context.Context, tool string) error {
 			if done[tool] {
 				return nil
 			}
 			done[tool] = true
 			s := b.site(b.memory)
-			if _, err := b.toEngine(ctx, "docker", b.engine.host, s, "many"); err != nil {
+			if _, err := b.toEngine(ctx, "docker", b.engine.host, s, "fleet0"); err != nil {
 				return err
 			}
-			if err := b.docker(ctx, "tag", s.ref("many")+":many", image(tool)); err != nil {
+			if err := b.docker(ctx, "tag", s.ref("fleet0")+":fleet0", image(tool)); err != nil {
 				return err
 			}
 			_, err := b.fromEngine(ctx, tool, b.engine.host, image(tool))
@@ -234,19 +235,19 @@ func pulledBy(tool string) func(context.Context, *bench, string) error {
 		if err := b.clean(ctx); err != nil {
 			return err
 		}
-		if _, err := b.toEngine(ctx, tool, b.engine.host, s, "many"); err != nil {
+		if _, err := b.toEngine(ctx, tool, b.engine.host, s, "fleet0"); err != nil {
 			return err
 		}
-		return b.docker(ctx, "tag", s.ref("many")+":many", image)
+		return b.docker(ctx, "tag", s.ref("fleet0")+":fleet0", image)
 	}
 }
 
-func built(ctx context.Context, b *bench, image string) error { return b.loaded(ctx, "many", image) }
+func built(ctx context.Context, b *bench, image string) error { return b.loaded(ctx, image) }
 
 func pushedBy(tool string) func(context.Context, *bench, string) error {
 	return func(ctx context.Context, b *bench, image string) error {
 		first := b.memory.addr + "/bench/" + b.fresh("first") + ":1"
-		if err := b.loaded(ctx, "many", first); err != nil {
+		if err := b.loaded(ctx, first); err != nil {
 			return err
 		}
 		if _, err := b.fromEngine(ctx, tool, b.engine.host, first); err != nil {
@@ -261,7 +262,7 @@ func pushedBy(tool string) func(context.Context, *bench, string) error {
 func (b *bench) enginePushNew(name, title string, make func(context.Context, *bench, string) error) row {
 	var image string
 	return row{
-		name: name, title: title + ": many", tools: []string{"vicr", "docker"}, goals: []goal{{"docker", 1.05}},
+		name: name, title: title + ": fleet", tools: []string{"vicr", "docker"}, goals: []goal{{"docker", 1.05}},
 		before: func(ctx context.Context, tool string) error {
 			if err := b.forgetAll(tool); err != nil {
 				return err
@@ -278,13 +279,13 @@ func (b *bench) enginePushNew(name, title string, make func(context.Context, *be
 func (b *bench) saveCold() row {
 	var image string
 	return row{
-		name: "save-push", title: "engine push by save: many", tools: []string{"vicr", "skopeo"}, goals: []goal{{"skopeo", 0.75}},
+		name: "save-push", title: "engine push by save: fleet", tools: []string{"vicr", "skopeo"}, goals: []goal{{"skopeo", 0.75}},
 		before: func(ctx context.Context, tool string) error {
 			image = b.memory.addr + "/bench/" + b.fresh("save") + ":1"
 			if err := b.forgetAll(tool); err != nil {
 				return err
 			}
-			return b.loaded(ctx, "many", image)
+			return b.loaded(ctx, image)
 		},
 		run: func(ctx context.Context, tool string) (sample, error) {
 			return b.fromEngine(ctx, tool, b.engine.tcp, image)
@@ -296,17 +297,17 @@ func (b *bench) saveAgain() row {
 	image := func(tool string) string { return b.memory.addr + "/bench/save-again-" + tool + ":1" }
 	done := map[string]bool{}
 	return row{
-		name: "save-push-again", title: "engine push by save again: many", tools: []string{"vicr", "skopeo"}, goals: []goal{{"skopeo", 0.1}},
+		name: "save-push-again", title: "engine push by save again: fleet", tools: []string{"vicr", "skopeo"}, goals: []goal{{"skopeo", 0.1}},
 		before: func(ctx context.Context, tool string) error {
 			if done[tool] {
 				return nil
 			}
 			done[tool] = true
 			s := b.site(b.memory)
-			if _, err := b.toEngine(ctx, "docker", b.engine.host, s, "many"); err != nil {
+			if _, err := b.toEngine(ctx, "docker", b.engine.host, s, "fleet0"); err != nil {
 				return err
 			}
-			if err := b.docker(ctx, "tag", s.ref("many")+":many", image(tool)); err != nil {
+			if err := b.docker(ctx, "tag", s.ref("fleet0")+":fleet0", image(tool)); err != nil {
 				return err
 			}
 			_, err := b.fromEngine(ctx, tool, b.engine.tcp, image(tool))

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -24,6 +25,7 @@ func (r *Repository) MountingKnown(b *memo.Blobs) *Repository {
 type donor struct {
 	name    string
 	tried   chan struct{} // closed then
+	failed  error         // what whoever came first failed with, which all do
 	refused bool
 }
 
@@ -63,7 +65,7 @@ func (r *Repository) mountKnown(ctx context.Context, desc v1.Descriptor) (u *beg
 		return nil, false, nil
 	}
 	if first {
-		defer close(d.tried)
+		defer func() { d.failed = err; close(d.tried) }()
 	} else if err := d.wait(ctx); err != nil {
 		return nil, false, err
 	}
@@ -72,7 +74,7 @@ func (r *Repository) mountKnown(ctx context.Context, desc v1.Descriptor) (u *beg
 	}
 	u, has, err = r.mount(ctx, desc, d.name)
 	switch {
-	case err != nil && (ctx.Err() != nil || wire.KindOf(err) != ""):
+	case err != nil && (ctx.Err() != nil || wire.KindOf(err) != "" || refusalIs(err, ProjectUnnamed)):
 		return nil, false, err
 	case err != nil, !has && u == nil:
 		r.refuse(d) // whatever it said of that repository, it will say what it means of this one
@@ -84,10 +86,15 @@ func (r *Repository) mountKnown(ctx context.Context, desc v1.Descriptor) (u *beg
 	return u, err == nil && u == nil, err
 }
 
+func refusalIs(err error, r Refusal) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Refusal == r
+}
+
 func (d *donor) wait(ctx context.Context) error {
 	select {
 	case <-d.tried:
-		return nil
+		return d.failed
 	case <-ctx.Done():
 		return ctx.Err()
 	}

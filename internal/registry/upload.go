@@ -172,7 +172,7 @@ func (s *sending) mayGoOn(err error) bool {
 		return true
 	}
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Refusal != Unexplained || !(s.wentOn || s.streamed) || s.anew {
+	if !ok || e.Refusal != Unexplained || (!s.wentOn && !s.streamed) || s.anew {
 		return false
 	}
 	s.anew = true
