@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench measures vicr beside crane, regctl, oras, skopeo and docker, in
 // rotation, on images that it makes and registries and an engine that it
 // starts, and writes docs/performance.md. It needs what .ci/run installs, Go,
