@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"context"
+	"errors"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -96,18 +98,26 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 	if err != nil {
 		return err
 	}
-	sink, err := at.sink(img)
-	if err != nil {
-		return err
+	from := registry.Open(img, r.auth, r.base)
+	src := transfer.Keep(from) // both roads ask for manifests
+	moved, err := a.relayPull(ctx, at, img, src, from, p)
+	if errors.Is(err, engine.ErrNoRelay) {
+		moved, err = a.copyTo(ctx, at, img, src, p, o.jobs)
 	}
-	onEvent, done := a.progress()
-	moved, err := transfer.Copy(ctx, registry.Open(img, r.auth, r.base), sink,
-		transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
-	done()
 	if err != nil {
 		return r.whyDenied(ctx, err)
 	}
 	return a.moved(img, at, moved)
+}
+
+func (a *app) copyTo(ctx context.Context, at place, img ref.Image, src transfer.Source, p *v1.Platform, jobs int) (transfer.Result, error) {
+	sink, err := at.sink(img)
+	if err != nil {
+		return transfer.Result{}, err
+	}
+	onEvent, done := a.progress()
+	defer done()
+	return transfer.Copy(ctx, src, sink, transfer.Options{Platform: p, Jobs: jobs, OnEvent: onEvent})
 }
 
 // moved prints the result of one transfer: the name, pinned to its digest.

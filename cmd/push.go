@@ -2,12 +2,14 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
@@ -84,18 +86,26 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 		return err
 	}
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
-	src, closeSource := at.source(img)
-	onEvent, done := a.progress()
 	dst := registry.Open(img, r.auth, r.base).InChunks(chunk).Remembering(memo.OpenPushes(a.machine().Dirs.Cache))
-	moved, err := transfer.Copy(ctx, src, dst, transfer.Options{Jobs: o.jobs, OnEvent: onEvent})
-	done()
-	if cerr := closeSource(); err == nil {
-		err = cerr
+	moved, err := a.relayPush(ctx, at, img, dst)
+	if errors.Is(err, engine.ErrNoRelay) {
+		moved, err = a.copyFrom(ctx, at, img, dst, o.jobs)
 	}
 	if err != nil {
 		return err
 	}
 	return a.moved(img, at, moved)
+}
+
+func (a *app) copyFrom(ctx context.Context, at place, img ref.Image, dst transfer.Sink, jobs int) (transfer.Result, error) {
+	src, closeSource := at.source(img)
+	onEvent, done := a.progress()
+	defer done()
+	moved, err := transfer.Copy(ctx, src, dst, transfer.Options{Jobs: jobs, OnEvent: onEvent})
+	if cerr := closeSource(); err == nil {
+		err = cerr
+	}
+	return moved, err
 }
 
 // parseChunk reads the size of a chunk in bytes; 0 for "".

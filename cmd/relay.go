@@ -1,0 +1,52 @@
+package cmd
+
+import (
+	"context"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/memo"
+	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/registry"
+	"github.com/vicr-cli/vicr/internal/transfer"
+)
+
+// relay is the way by which an engine itself pulls and pushes; the error is
+// [engine.ErrNoRelay] where a place is none.
+func (a *app) relay(at place) (*engine.Relay, error) {
+	e, ok := at.(enginePlace)
+	if !ok {
+		return nil, engine.ErrNoRelay
+	}
+	d := a.machine().Dirs
+	o := engine.RelayOptions{Blobs: memo.OpenBlobs(d.Cache), Manifests: memo.OpenManifests(d.Cache)}
+	if d.State != "" {
+		o.Names = filepath.Join(d.State, "relay")
+	}
+	return e.Relay(o), nil
+}
+
+// relayPull has the engine pull img. A nil platform is all of them, which no
+// engine pulls at once.
+func (a *app) relayPull(ctx context.Context, at place, img ref.Image, src transfer.Source, head engine.Header, p *v1.Platform) (transfer.Result, error) {
+	r, err := a.relay(at)
+	if err != nil || p == nil {
+		return transfer.Result{}, engine.ErrNoRelay
+	}
+	onEvent, done := a.progress()
+	defer done()
+	return r.Pull(ctx, img, src, head, *p, onEvent)
+}
+
+// relayPush has the engine push img.
+func (a *app) relayPush(ctx context.Context, at place, img ref.Image, dst *registry.Repository) (transfer.Result, error) {
+	r, err := a.relay(at)
+	if err != nil {
+		return transfer.Result{}, err
+	}
+	onEvent, done := a.progress()
+	defer done()
+	return r.Push(ctx, img, dst, onEvent)
+}

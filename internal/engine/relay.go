@@ -1,0 +1,257 @@
+package engine
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/client"
+
+	"github.com/vicr-cli/vicr/internal/memo"
+	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/relay"
+	"github.com/vicr-cli/vicr/internal/transfer"
+)
+
+const (
+	// hearLimit is how long the engine may take to ask the relay for the nonce.
+	hearLimit = 5 * time.Second
+	// tidyLimit is how long names of the relay are removed after the end of a
+	// call; the next run removes what is left.
+	tidyLimit = 800 * time.Millisecond
+)
+
+// ErrNoRelay says that an image cannot go through a relay to or from this
+// engine: it is to be loaded or saved. Nothing was changed.
+var ErrNoRelay = errors.New("no relay to this engine")
+
+// A PullError says that an engine did not pull an image through the relay.
+// Message, the engine's own words where it had some, may hold foreign bytes.
+type PullError struct {
+	Image   string
+	Message string
+}
+
+func (e *PullError) Error() string {
+	return fmt.Sprintf("the engine did not pull %s: %s", e.Image, escaped(e.Message))
+}
+
+// A PushError says that an engine did not push an image through the relay.
+// Message, the engine's own words where it had some, may hold foreign bytes.
+type PushError struct {
+	Image   string
+	Message string
+}
+
+func (e *PushError) Error() string {
+	return fmt.Sprintf("the engine did not push %s: %s", e.Image, escaped(e.Message))
+}
+
+// RelayOptions say what a [Relay] goes by.
+type RelayOptions struct {
+	Names     string          // folder for the names that it gives images; made when it is needed
+	Blobs     *memo.Blobs     // may be nil
+	Manifests *memo.Manifests // may be nil
+}
+
+// A Relay has the engine itself pull and push, through a registry on loopback
+// that lasts as long as one call (package relay). The engine must be on a unix
+// socket and in our own network.
+type Relay struct {
+	engine *Engine
+	o      RelayOptions
+}
+
+// Relay returns the engine's relay. Nothing is asked yet.
+func (e *Engine) Relay(o RelayOptions) *Relay { return &Relay{engine: e, o: o} }
+
+// A Header is a source that says what its name stands for, for less than it
+// takes to get that.
+type Header interface {
+	Head(ctx context.Context) (v1.Descriptor, error)
+}
+
+// A RelayTarget is where to it is pushed.
+type RelayTarget interface {
+	relay.Target
+	Header
+}
+
+// registryKey is what the memo calls the registry of img.
+func registryKey(img ref.Image) string { return img.Host.Canonical().String() }
+
+// look is what the engine says of an image; nil if it has none of this name or ID.
+func (e *Engine) look(ctx context.Context, img string, o ...client.ImageInspectOption) (*image.InspectResponse, error) {
+	ctx, stop := e.guard(ctx)
+	defer stop()
+	res, err := e.api.ImageInspect(ctx, img, o...)
+	if err = e.failure(ctx, img+" in the engine", err); errors.Is(err, transfer.ErrNotFound) {
+		return nil, nil //nolint:nilnil // it has none
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &res.InspectResponse, nil
+}
+
+// open opens a relay that the engine is proven to reach: it is told a nonce, and
+// no password, and has to ask this relay for it. The error is [ErrNoRelay] if it
+// does not.
+func (r *Relay) open(ctx context.Context) (*relay.Relay, error) {
+	e := r.engine
+	if !strings.HasPrefix(e.host, "unix://") || r.o.Names == "" {
+		return nil, ErrNoRelay
+	}
+	s, err := relay.Listen(ctx)
+	if err != nil {
+		return nil, ErrNoRelay // no loopback, or none for us
+	}
+	if err := e.hears(ctx, s); err != nil {
+		_ = s.Close() // nothing was passed on
+		return nil, err
+	}
+	return s, nil
+}
+
+func (e *Engine) hears(ctx context.Context, s *relay.Relay) error {
+	short, cancel := context.WithTimeout(ctx, hearLimit)
+	defer cancel()
+	nonce, heard := s.Nonce()
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		// What it answers does not matter: there is no such image.
+		_, _ = e.api.DistributionInspect(short, s.Addr()+"/"+nonce, client.DistributionInspectOptions{})
+	}()
+	select {
+	case <-heard:
+	case <-asked:
+	}
+	cancel()
+	<-asked
+	select {
+	case <-heard:
+		return nil
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return ErrNoRelay
+}
+
+// authFor is what tells the engine the relay's password (moby
+// api/types/registry, AuthConfig).
+func authFor(s *relay.Relay) (string, error) {
+	raw, err := json.Marshal(map[string]string{"username": s.User(), "password": s.Password(), "serveraddress": s.Addr()})
+	return base64.URLEncoding.EncodeToString(raw), err
+}
+
+// relayTag is the tag of images that have none.
+const relayTag = "vicr"
+
+// relayName is what img is called in the relay.
+func relayName(s *relay.Relay, img ref.Image) (name, tag string) {
+	if tag = img.Tag; tag == "" {
+		tag = relayTag
+	}
+	return s.Addr() + "/" + img.Repository + ":" + tag, tag
+}
+
+var relayShape = regexp.MustCompile(`^127\.0\.0\.1:[0-9]{1,5}/[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+// events turns what the engine says of layers into events. all has the layers
+// by the first twelve digits of their digests, as the engine writes them.
+func events(all map[string]v1.Descriptor, on func(transfer.Event)) func(message) {
+	if on == nil {
+		return func(message) {}
+	}
+	started, ended := map[string]bool{}, map[string]bool{}
+	return func(m message) {
+		desc, ok := all[m.ID]
+		if !ok && len(m.ID) == shortDigits {
+			desc.Digest = v1.Hash{Algorithm: "sha256", Hex: m.ID} // all that is known of it
+		}
+		if desc.Digest.Hex == "" || ended[m.ID] {
+			return
+		}
+		if total := m.Progress.Total; desc.Size == 0 && total > 0 {
+			desc.Size = total
+			all[m.ID] = desc
+		}
+		stage, known := stages[m.Status]
+		if !known {
+			return
+		}
+		if !started[m.ID] && stage != transfer.Existed {
+			started[m.ID] = true
+			on(transfer.Event{Stage: transfer.Started, Desc: desc})
+		}
+		bytes := desc.Size
+		if stage == transfer.Progress {
+			bytes = min(m.Progress.Current, desc.Size)
+		}
+		ended[m.ID] = stage == transfer.Existed || stage == transfer.Done
+		on(transfer.Event{Stage: stage, Desc: desc, Bytes: bytes})
+	}
+}
+
+// stages are the words of an engine for a layer (moby distribution/pull_v2.go,
+// push_v2.go; daemon/containerd/progress.go).
+var stages = map[string]transfer.Stage{
+	"Downloading":          transfer.Progress,
+	"Pushing":              transfer.Progress,
+	"Pull complete":        transfer.Done,
+	"Pushed":               transfer.Done,
+	"Already exists":       transfer.Existed,
+	"Layer already exists": transfer.Existed,
+}
+
+const shortDigits = 12 // of a digest
+
+func byShort(descs []v1.Descriptor) map[string]v1.Descriptor {
+	all := map[string]v1.Descriptor{}
+	for _, d := range descs {
+		all[d.Digest.Hex[:min(shortDigits, len(d.Digest.Hex))]] = d
+	}
+	return all
+}
+
+// follow reads the answer of a pull or push to its end and returns the error in it.
+func follow(r messageReader, on func(message)) (text string, failed bool, err error) {
+	for m, err := range messages(r) {
+		if err != nil {
+			return "", false, err
+		}
+		if text, failed := m.failed(); failed {
+			return text, true, nil
+		}
+		on(m)
+	}
+	return "", false, nil
+}
+
+type messageReader interface{ Read(p []byte) (int, error) }
+
+// tell reports what was there already.
+func tell(on func(transfer.Event), descs ...v1.Descriptor) {
+	if on == nil {
+		return
+	}
+	for _, d := range descs {
+		on(transfer.Event{Stage: transfer.Existed, Desc: d, Bytes: d.Size})
+	}
+}
+
+// has says whether a list has a descriptor of this digest.
+func has(list []v1.Descriptor, digest v1.Hash) bool {
+	return slices.ContainsFunc(list, func(d v1.Descriptor) bool { return d.Digest == digest })
+}
