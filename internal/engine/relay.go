@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,28 +33,6 @@ const (
 // ErrNoRelay says that an image cannot go through a relay to or from this
 // engine: it is to be loaded or saved. Nothing was changed.
 var ErrNoRelay = errors.New("no relay to this engine")
-
-// A PullError says that an engine did not pull an image through the relay.
-// Message, the engine's own words where it had some, may hold foreign bytes.
-type PullError struct {
-	Image   string
-	Message string
-}
-
-func (e *PullError) Error() string {
-	return fmt.Sprintf("the engine did not pull %s: %s", e.Image, escaped(e.Message))
-}
-
-// A PushError says that an engine did not push an image through the relay.
-// Message, the engine's own words where it had some, may hold foreign bytes.
-type PushError struct {
-	Image   string
-	Message string
-}
-
-func (e *PushError) Error() string {
-	return fmt.Sprintf("the engine did not push %s: %s", e.Image, escaped(e.Message))
-}
 
 // RelayOptions say what a [Relay] goes by.
 type RelayOptions struct {
@@ -155,6 +134,23 @@ func authFor(s *relay.Relay) (string, error) {
 	return base64.URLEncoding.EncodeToString(raw), err
 }
 
+// ended is what an engine's pull or push ended with: nil, what the real registry
+// said, what ended ctx, or the engine's words. op says what was asked for.
+func (e *Engine) ended(ctx context.Context, s *relay.Relay, op string, words string, err error) error {
+	switch upstream := s.Err(); {
+	case words == "" && err == nil:
+		return nil
+	case upstream != nil:
+		return upstream
+	case err != nil:
+		return e.failure(ctx, op, err)
+	}
+	return refusal(op, words)
+}
+
+// refusal is an engine's own words.
+func refusal(op, words string) error { return fmt.Errorf("%s: %w", op, &ResponseError{Message: words}) }
+
 // relayTag is the tag of images that have none.
 const relayTag = "vicr"
 
@@ -225,21 +221,20 @@ func byShort(descs []v1.Descriptor) map[string]v1.Descriptor {
 	return all
 }
 
-// follow reads the answer of a pull or push to its end and returns the error in it.
-func follow(r messageReader, on func(message)) (text string, failed bool, err error) {
+// follow reads the answer of a pull or push to its end, and returns the error
+// in it in the engine's words.
+func follow(r io.Reader, on func(message)) (words string, err error) {
 	for m, err := range messages(r) {
 		if err != nil {
-			return "", false, err
+			return "", err
 		}
-		if text, failed := m.failed(); failed {
-			return text, true, nil
+		if text, failed := m.failed(); failed && words == "" {
+			words = text
 		}
 		on(m)
 	}
-	return "", false, nil
+	return words, nil
 }
-
-type messageReader interface{ Read(p []byte) (int, error) }
 
 // tell reports what was there already.
 func tell(on func(transfer.Event), descs ...v1.Descriptor) {

@@ -38,8 +38,8 @@ type pulling struct {
 // Pull gets img for a platform out of src, which is to ask for nothing twice
 // ([transfer.Keep]); head is the same source. Nothing is moved if the engine has
 // it: if it is known what the image in the engine was pulled or pushed as, that
-// takes one HEAD. Errors are those of src, a [*PullError], [*UnavailableError],
-// or [ErrNoRelay].
+// takes one HEAD. Errors are those of src, a [*ResponseError], an
+// [*UnavailableError], or [ErrNoRelay].
 func (r *Relay) Pull(ctx context.Context, img ref.Image, src transfer.Source, head Header, platform v1.Platform, on func(transfer.Event)) (transfer.Result, error) {
 	name, _, err := taggedName(img.String())
 	if err != nil || name == "" {
@@ -209,7 +209,7 @@ func (p *pulling) pull(ctx context.Context) (res transfer.Result, err error) {
 		}
 		id, err := p.engine.imageID(ctx, temporary)
 		if err == nil && !slices.Contains(served.IDs(), id) {
-			err = &PullError{p.img.String(), "what it has then, " + id + ", is not what it was given"}
+			err = refusal("pull "+p.img.String(), "what it has then, "+id+", is not what it was given")
 		}
 		if err == nil {
 			err = p.engine.Tag(ctx, temporary, p.name)
@@ -228,38 +228,18 @@ func (p *pulling) run(ctx context.Context, s *relay.Relay, name string) error {
 	if err != nil {
 		return err
 	}
+	op := "pull " + p.img.String()
 	ctx, stop := p.engine.guard(ctx)
 	defer stop()
 	res, err := p.engine.api.ImagePull(ctx, name, client.ImagePullOptions{
 		RegistryAuth: auth, Platforms: []ocispec.Platform{*ociPlatform(p.platform)},
 	})
 	if err != nil {
-		return p.failedAs(ctx, s, err)
+		return p.engine.ended(ctx, s, op, "", err)
 	}
 	defer res.Close() //nolint:errcheck // only read
-	text, failed, err := follow(res, events(byShort(p.layers), p.on))
-	switch {
-	case err != nil:
-		return p.failedAs(ctx, s, err)
-	case failed && s.Err() != nil:
-		return s.Err()
-	case failed:
-		return &PullError{p.img.String(), text}
-	}
-	return nil
-}
-
-// failedAs is what ended a pull: what the registry said, what ended ctx, or the
-// engine's words.
-func (p *pulling) failedAs(ctx context.Context, s *relay.Relay, err error) error {
-	if upstream := s.Err(); upstream != nil {
-		return upstream
-	}
-	err = p.engine.failure(ctx, "pull "+p.img.String(), err)
-	if words, ok := errors.AsType[*ResponseError](err); ok {
-		return &PullError{p.img.String(), words.Message}
-	}
-	return err
+	words, err := follow(res, events(byShort(p.layers), p.on))
+	return p.engine.ended(ctx, s, op, words, err)
 }
 
 // remember notes what the engine calls the image, and where its blobs are. What

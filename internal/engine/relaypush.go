@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +27,7 @@ type pushing struct {
 // Push takes img out of the engine to dst. If it is known what the image was
 // pulled or pushed as, and the registry has just that under the name, that is
 // one HEAD. Blobs that the registry is known to have elsewhere are mounted.
-// Errors are those of dst, a [*PushError], [*UnavailableError], [ErrNoRelay], or
+// Errors are those of dst, a [*ResponseError], an [*UnavailableError], [ErrNoRelay], or
 // wrap [transfer.ErrNotFound] if the engine has no such image.
 func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, on func(transfer.Event)) (transfer.Result, error) {
 	_ = r.Tidy(ctx) // the next run tries again
@@ -96,7 +95,7 @@ func (p *pushing) push(ctx context.Context) (res transfer.Result, err error) {
 	}
 	root := taken.Root()
 	if root.Digest == (v1.Hash{}) {
-		return res, &PushError{p.img.String(), "it says that all went well and has sent no manifest"}
+		return res, refusal("push "+p.img.String(), "all went well, but it has sent no manifest")
 	}
 	// What is not remembered costs a few requests.
 	_ = p.o.Manifests.Add(p.now.ID, root)
@@ -123,23 +122,16 @@ func (p *pushing) run(ctx context.Context, s *relay.Relay, name string) error {
 	if err != nil {
 		return err
 	}
+	op := "push " + p.img.String()
 	ctx, stop := p.engine.guard(ctx)
 	defer stop()
 	res, err := p.engine.api.ImagePush(ctx, name, client.ImagePushOptions{RegistryAuth: auth})
 	if err != nil {
-		return p.failedAs(ctx, s, err)
+		return p.engine.ended(ctx, s, op, "", err)
 	}
 	defer res.Close() //nolint:errcheck // only read
-	text, failed, err := follow(res, events(p.layers(), p.on))
-	switch {
-	case err != nil:
-		return p.failedAs(ctx, s, err)
-	case failed && s.Err() != nil:
-		return s.Err()
-	case failed:
-		return &PushError{p.img.String(), text}
-	}
-	return nil
+	words, err := follow(res, events(p.layers(), p.on))
+	return p.engine.ended(ctx, s, op, words, err)
 }
 
 // layers are the diff IDs: that is what engines call the layers that they push.
@@ -151,15 +143,4 @@ func (p *pushing) layers() map[string]v1.Descriptor {
 		}
 	}
 	return byShort(all)
-}
-
-func (p *pushing) failedAs(ctx context.Context, s *relay.Relay, err error) error {
-	if upstream := s.Err(); upstream != nil {
-		return upstream
-	}
-	err = p.engine.failure(ctx, "push "+p.img.String(), err)
-	if words, ok := errors.AsType[*ResponseError](err); ok {
-		return &PushError{p.img.String(), words.Message}
-	}
-	return err
 }

@@ -247,3 +247,17 @@ func restFrom(header string, size int64) int64 {
 	}
 	return from
 }
+
+// open opens a blob at offset. From 0 on it is verified; who goes on behind
+// bytes that it has verifies the whole itself, as engines do.
+func open(ctx context.Context, src transfer.Source, desc v1.Descriptor, offset int64) (io.ReadCloser, error) {
+	rc, err := src.Blob(ctx, desc, offset)
+	if err != nil || offset > 0 {
+		return rc, err
+	}
+	v, err := transfer.Verify(rc, desc)
+	if err != nil {
+		_ = rc.Close() // nothing was read of it
+	}
+	return v, err
+}
