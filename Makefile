@@ -5,7 +5,7 @@ GORELEASER    = go run github.com/goreleaser/goreleaser/v2@v2.16.0
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test e2e e2e-tools faults lint generate release-check clean
+.PHONY: build demo test e2e e2e-tools faults bench lint generate release-check clean
 
 build: ## the binary, ./vicr
 	go build -trimpath -o vicr .
@@ -26,6 +26,9 @@ e2e-tools: ## the engines for e2e that Debian lacks, into a cache; FULL=1 one mo
 faults: ## kills, refused system calls and signals at every numbered crash point; FAULTS=full also all pairs of kills
 	go test -tags crashpoints -count=1 -timeout 10m -run '^TestCrash' ./internal/store ./internal/change
 	go test -tags faults -count=1 -timeout 90m -run '^TestCrash' ./cmd
+
+bench: ## vicr beside its peers, into docs/performance.md; root for the rows of the engine
+	go run ./internal/bench -out docs $(ARGS)
 
 lint:
 	$(GOLANGCI_LINT) run

@@ -47,6 +47,8 @@ var mayImport = map[string]string{
 	"internal/install": "internal/pki internal/atomicfile internal/change internal/machine internal/trust internal/proof internal/engine internal/edit internal/ref",
 	"internal/sandbox": "internal/atomicfile",
 	"internal/testkit": "*",
+	// A program of its own: it runs vicr as everybody does.
+	"internal/bench": "",
 	// The contract of Source and Sink as a suite, for tests of the rooms that fit them.
 	"internal/transfer/transfertest": "internal/transfer",
 }

@@ -49,7 +49,7 @@ func runDoctor(ctx context.Context, a *app, t doctor.Target) error {
 		return err
 	}
 	m := a.machine()
-	marks, err := auth.LoadMarks(marksFile(m))
+	marks, err := auth.LoadMarks(marksFile(m.Dirs))
 	if err != nil {
 		return err
 	}

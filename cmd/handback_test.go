@@ -152,7 +152,7 @@ func TestRootLooksIntoNobodysHome(t *testing.T) {
 	if o := a.lookFor(""); o.Home != "" || o.Getenv != nil || o.DockerHost != "" || o.LookPath != nil || o.UserID != nobody {
 		t.Errorf("%+v", o)
 	}
-	if m := a.machine(); m.Home != "" || m.Dirs.Config != "" || marksFile(m) != "" || m.Podman.UserCerts != "" || m.BuildKit.UserConfig != "" || m.Notary != "" {
+	if m := a.machine(); m.Home != "" || m.Dirs.Config != "" || marksFile(m.Dirs) != "" || m.Podman.UserCerts != "" || m.BuildKit.UserConfig != "" || m.Notary != "" {
 		t.Errorf("%+v", m)
 	}
 }

@@ -154,7 +154,7 @@ func (a *app) keep(ctx context.Context, o loginOptions, creds auth.Credentials, 
 		return err
 	}
 	if o.realm != "" || o.allowClear {
-		path := marksFile(a.machine())
+		path := marksFile(a.dirs())
 		marks, err := auth.LoadMarks(path)
 		if err != nil {
 			return err

@@ -64,7 +64,7 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 		if err != nil {
 			return aboutHost(h, err)
 		}
-		if err := auth.SaveMark(ctx, marksFile(a.machine()), h, auth.Mark{}); err != nil {
+		if err := auth.SaveMark(ctx, marksFile(a.dirs()), h, auth.Mark{}); err != nil {
 			return aboutHost(h, err)
 		}
 		text := "logged out of " + h.String()
@@ -78,7 +78,7 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 // forgetMarks forgets, for --all, what was allowed where nobody is logged in
 // any more: docker logout knows nothing of it.
 func (a *app) forgetMarks(ctx context.Context, o logoutOptions) error {
-	path := marksFile(a.machine())
+	path := marksFile(a.dirs())
 	if !o.all || path == "" {
 		return nil
 	}

@@ -58,7 +58,7 @@ func (a *app) openSource(ctx context.Context, p ref.Place, img ref.Image) (place
 }
 
 func (a *app) openStore() diskPlace {
-	dir := filepath.Join(a.machine().Dirs.Data, "store")
+	dir := filepath.Join(a.dirs().Data, "store")
 	return diskPlace{store: store.Open(dir), name: "vicr's store"}
 }
 
@@ -84,7 +84,7 @@ func (a *app) openEngine(ctx context.Context) (*engine.Engine, error) {
 	e, err := engine.Open(host, engine.Options{
 		Configured: configured,
 		TLS:        tls,
-		Scratch:    filepath.Join(a.machine().Dirs.Cache, "scratch"),
+		Scratch:    filepath.Join(a.dirs().Cache, "scratch"),
 	})
 	if err != nil {
 		return nil, err

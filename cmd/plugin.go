@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // The protocol between docker and its plugins (docker/cli,
@@ -53,14 +54,16 @@ func (a *app) asPlugin() (done bool, code int) {
 }
 
 // ownCommand is where a text has a command of vicr's to type.
-var ownCommand = regexp.MustCompile(`(^|[\s:;(])vicr ([a-z])`)
+var ownCommand = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(^|[\s:;(])vicr ([a-z])`)
+})
 
 // typed is text with vicr's commands as they are typed here.
 func (a *app) typed(text string) string {
 	if !a.plugin {
 		return text
 	}
-	return ownCommand.ReplaceAllString(text, "${1}docker vicr ${2}")
+	return ownCommand().ReplaceAllString(text, "${1}docker vicr ${2}")
 }
 
 func writePluginMetadata(w io.Writer) error {

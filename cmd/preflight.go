@@ -7,6 +7,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/registry"
 )
 
 // createFlag is --create-project[=private|public].
@@ -26,7 +27,13 @@ func (*createFlag) Type() string     { return "visibility" }
 // mayPush finds out before a byte is sent whether the user may push img, and
 // makes its project where that was wanted. It costs nothing when all is well:
 // the token that it looks at is the one that the push brings along.
+//
+// Whoever is nobody is let in everywhere or nowhere: the push itself finds that
+// out with its first request, which has no byte of a blob yet.
 func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, create createFlag) error {
+	if r.anonymous && create == "" {
+		return nil
+	}
 	asks, err := r.auth.Learn(ctx)
 	if err != nil {
 		return err
@@ -61,6 +68,15 @@ func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, create create
 	}
 	r.auth.Forget() // the tokens of before know nothing of it
 	return r.whyNoPush(ctx, img)
+}
+
+// whyNoLogin is err, or that the registry wants a login from whom nothing was
+// asked before.
+func (r *road) whyNoLogin(err error) error {
+	if r.anonymous && isRefusal(registry.LoginNeeded)(err) {
+		return &auth.DeniedError{Host: r.host.String()}
+	}
+	return err
 }
 
 func (r *road) create(ctx context.Context, project string, as createFlag) error {

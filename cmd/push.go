@@ -86,13 +86,13 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 		return err
 	}
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
-	dst := registry.Open(img, r.auth, r.base).InChunks(chunk).Remembering(memo.OpenPushes(a.machine().Dirs.Cache))
+	dst := registry.Open(img, r.auth, r.base).InChunks(chunk).Remembering(memo.OpenPushes(a.dirs().Cache))
 	moved, err := a.relayPush(ctx, at, img, dst)
 	if errors.Is(err, engine.ErrNoRelay) {
 		moved, err = a.copyFrom(ctx, at, img, dst, o.jobs)
 	}
 	if err != nil {
-		return err
+		return r.whyNoLogin(err)
 	}
 	return a.moved(img, at, moved)
 }

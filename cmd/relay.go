@@ -20,7 +20,7 @@ func (a *app) relay(at place) (*engine.Relay, error) {
 	if !ok {
 		return nil, engine.ErrNoRelay
 	}
-	d := a.machine().Dirs
+	d := a.dirs()
 	o := engine.RelayOptions{Blobs: memo.OpenBlobs(d.Cache), Manifests: memo.OpenManifests(d.Cache)}
 	if d.State != "" {
 		o.Names = filepath.Join(d.State, "relay")

@@ -84,7 +84,7 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 	if err != nil {
 		return nil, err
 	}
-	marks, err := auth.LoadMarks(marksFile(m))
+	marks, err := auth.LoadMarks(marksFile(m.Dirs))
 	if err != nil {
 		return nil, err
 	}
@@ -231,6 +231,9 @@ func (a *app) proxy() func(*http.Request) (*url.URL, error) {
 // machine is what transfers need to know of this machine.
 func (a *app) machine() machine.Machine { return machine.Look(a.lookFor("")) }
 
+// dirs are vicr's own folders. Nothing is looked at to know them.
+func (a *app) dirs() machine.Dirs { return machine.DirsOf(a.lookFor("")) }
+
 // wholeMachine also asks systemd how services are started.
 func (a *app) wholeMachine(root string) machine.Machine {
 	o := a.lookFor(root)
@@ -318,11 +321,11 @@ func (a *app) needHome() error {
 }
 
 // marksFile has what the user allowed at login, "" without a home.
-func marksFile(m machine.Machine) string {
-	if m.Dirs.Config == "" {
+func marksFile(dirs machine.Dirs) string {
+	if dirs.Config == "" {
 		return ""
 	}
-	return filepath.Join(m.Dirs.Config, "hosts.json")
+	return filepath.Join(dirs.Config, "hosts.json")
 }
 
 // dockerDir is docker's own configuration folder.

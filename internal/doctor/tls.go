@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -34,6 +35,7 @@ func (d *doctor) anchors(context.Context, facts) outcome {
 	if err != nil {
 		return fail("%v", err).try(remedy)
 	}
+	roots = cmp.Or(roots, system)
 	return ok("").with(func(f *facts) { f.system, f.roots, f.sources = system, roots, sources })
 }
 

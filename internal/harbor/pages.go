@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // pages gets a list page by page and hands each to add, which says how many
@@ -78,7 +79,7 @@ func (c *Client) page(ctx context.Context, path, query string) ([]byte, http.Hea
 // that a proxy in front made up.
 func (c *Client) nextPage(path string, header http.Header, query url.Values, number, got int) (string, error) {
 	for _, link := range header.Values("Link") {
-		m := nextLink.FindStringSubmatch(link)
+		m := nextLink().FindStringSubmatch(link)
 		if m == nil {
 			continue
 		}
@@ -99,4 +100,6 @@ func (c *Client) nextPage(path string, header http.Header, query url.Values, num
 }
 
 // nextLink is the target with rel="next" in a Link header (RFC 8288 section 3).
-var nextLink = regexp.MustCompile(`(?i)<([^<>]*)>\s*;\s*rel\s*=\s*"?next"?(?:[\s;,]|$)`)
+var nextLink = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)<([^<>]*)>\s*;\s*rel\s*=\s*"?next"?(?:[\s;,]|$)`)
+})

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const (
@@ -44,7 +45,9 @@ type Project struct {
 }
 
 // projectName is Harbor's grammar (src/server/v2.0/handler/project.go).
-var projectName = regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
+var projectName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
+})
 
 // CheckProjectName holds a name against the rules that all versions share. The
 // error is a [*ProjectNameError].
@@ -55,7 +58,7 @@ func CheckProjectName(name string) error {
 		return fail("it is empty")
 	case len(name) > maxProjectName:
 		return fail("it is longer than 255 characters")
-	case !projectName.MatchString(name):
+	case !projectName().MatchString(name):
 		return fail("only a-z and 0-9, with single . _ or - between them")
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 const (
@@ -70,7 +71,9 @@ func (m Machine) machines(dir string) []string {
 }
 
 // kindContext is a name that kind gives to a cluster, a context and a user.
-var kindContext = regexp.MustCompile(`\bname["']?:[ \t]*["']?kind-([a-z0-9][a-z0-9.-]{0,62})`)
+var kindContext = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\bname["']?:[ \t]*["']?kind-([a-z0-9][a-z0-9.-]{0,62})`)
+})
 
 // kindClusters are the clusters of kind that the user's kubeconfig knows, and
 // the file that says so.
@@ -92,7 +95,7 @@ func (m Machine) kindClusters(o Options) (file string, names []string) {
 		if err != nil {
 			continue
 		}
-		for _, match := range kindContext.FindAllSubmatch(data, 4*mostInstances) {
+		for _, match := range kindContext().FindAllSubmatch(data, 4*mostInstances) {
 			if name := string(match[1]); !slices.Contains(names, name) && len(names) < mostInstances {
 				names = append(names, name)
 				file = first(file, f)

@@ -73,7 +73,9 @@ func (l *Layers) Add(blobs map[v1.Hash]v1.Descriptor) error {
 type Manifests struct{ table *table }
 
 // OpenManifests is [OpenBlobs] for manifests.
-func OpenManifests(dir string) *Manifests { return &Manifests{newTable(dir, "manifests", maxManifests)} }
+func OpenManifests(dir string) *Manifests {
+	return &Manifests{newTable(dir, "manifests", maxManifests)}
+}
 
 // Of are the manifests of the image, the last seen first.
 func (m *Manifests) Of(imageID string) []v1.Descriptor {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -113,7 +114,9 @@ func (r *Repository) fail(op string, resp *http.Response) error {
 	return e
 }
 
-var codeShape = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+var codeShape = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+})
 
 // parseRefusal reads the errors document of the Distribution API, or the
 // {"code":...,"message":...} of Harbor 1's own API.
@@ -133,7 +136,7 @@ func parseRefusal(body []byte) (code, message string) {
 	if len(doc.Errors) > 0 {
 		first = doc.Errors[0]
 	}
-	if s, ok := first.Code.(string); ok && codeShape.MatchString(s) {
+	if s, ok := first.Code.(string); ok && codeShape().MatchString(s) {
 		code = s
 	}
 	return code, first.Message

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/vicr-cli/vicr/internal/wire"
 )
@@ -21,7 +22,9 @@ const (
 )
 
 // tagShape is the grammar of a tag (distribution/reference).
-var tagShape = regexp.MustCompile(`^\w[\w.-]{0,127}$`)
+var tagShape = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\w[\w.-]{0,127}$`)
+})
 
 // Tags lists the tags of the repository in the registry's order, each once;
 // what is not a tag in the grammar is left out. Pages are followed within this
@@ -39,7 +42,7 @@ func parseTags(body []byte) ([]string, error) {
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(list.Tags, func(tag string) bool { return !tagShape.MatchString(tag) }), nil
+	return slices.DeleteFunc(list.Tags, func(tag string) bool { return !tagShape().MatchString(tag) }), nil
 }
 
 // A pager reads a list of names that comes in pages.
@@ -147,7 +150,7 @@ func nextLink(headers []string) string {
 				break
 			}
 			parameters, more, _ := strings.Cut(after, "<")
-			if relNext.MatchString(parameters) {
+			if relNext().MatchString(parameters) {
 				return target
 			}
 			rest = "<" + more
@@ -159,4 +162,6 @@ func nextLink(headers []string) string {
 	return ""
 }
 
-var relNext = regexp.MustCompile(`(?i);\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next)\s*(?:[;,]|$)`)
+var relNext = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i);\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next)\s*(?:[;,]|$)`)
+})

@@ -32,7 +32,9 @@ const (
 )
 
 // projectName and its length are Harbor's (src/controller/project, src/server/v2.0/handler/project.go).
-var projectName = regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
+var projectName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
+})
 
 const maxProjectName = 255 // bytes
 

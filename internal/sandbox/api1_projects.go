@@ -122,7 +122,7 @@ func (s *site) createProjectV1(w http.ResponseWriter, r *http.Request) {
 			fmt.Sprintf("invalid request: Project name is illegal in length. (greater than %d or less than %d)", limits...))
 		return
 	}
-	if !projectName.MatchString(wanted.Name) {
+	if !projectName().MatchString(wanted.Name) {
 		rules.tell(w, http.StatusBadRequest, "invalid request: project name is not in lower case or contains illegal characters")
 		return
 	}

@@ -33,7 +33,7 @@ func (s *site) createProject(w http.ResponseWriter, r *http.Request) {
 		problem{status: http.StatusUnprocessableEntity, code: "UNPROCESSABLE_ENTITY", message: "parsing project body failed"}.write(w)
 		return
 	}
-	if len(body.Name) > maxProjectName || !projectName.MatchString(body.Name) {
+	if len(body.Name) > maxProjectName || !projectName().MatchString(body.Name) {
 		problem{status: http.StatusBadRequest, code: codeBadRequest, message: "project name is not in lower case or contains illegal characters"}.write(w)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -134,22 +135,26 @@ func (o Options) allProjects() []Project {
 }
 
 // oidcPaths are where Harbor takes a CLI secret (src/server/middleware/security/oidc_cli.go).
-var oidcPaths = regexp.MustCompile(`^((GET|POST) /api/v2\.0/projects|(GET|HEAD|POST|PUT|PATCH|DELETE) /v2(/.*)?|GET /service/token|` +
-	`GET /api/v2\.0/systeminfo|GET /api/version|GET /api/v2\.0/labels|` +
-	`GET /api/v2\.0/projects/[^/]+/repositories|GET /api/v2\.0/projects/[^/]+/repositories/[^/]+/artifacts|` +
-	`DELETE /api/v2\.0/projects/[^/]+/repositories/[^/]+/artifacts/[^/]+/tags/[^/]+)$`)
+var oidcPaths = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^((GET|POST) /api/v2\.0/projects|(GET|HEAD|POST|PUT|PATCH|DELETE) /v2(/.*)?|GET /service/token|` +
+		`GET /api/v2\.0/systeminfo|GET /api/version|GET /api/v2\.0/labels|` +
+		`GET /api/v2\.0/projects/[^/]+/repositories|GET /api/v2\.0/projects/[^/]+/repositories/[^/]+/artifacts|` +
+		`DELETE /api/v2\.0/projects/[^/]+/repositories/[^/]+/artifacts/[^/]+/tags/[^/]+)$`)
+})
 
 // admiralPaths are where Harbor takes Basic inside VIC (filter/security.go of
 // 1.2 to 1.7, whose patterns have no anchors); elsewhere it wants Admiral's token.
-var admiralPaths = regexp.MustCompile(`/api/projects|/service/token|/api/repositories/.+`)
+var admiralPaths = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`/api/projects|/service/token|/api/repositories/.+`)
+})
 
 // takesPassword says whether u's password counts at the path of r.
 func (p Policy) takesPassword(u User, r *http.Request) bool {
 	switch {
 	case u.Kind == OIDC:
-		return oidcPaths.MatchString(r.Method + " " + r.URL.EscapedPath())
+		return oidcPaths().MatchString(r.Method + " " + r.URL.EscapedPath())
 	case p.Admiral:
-		return admiralPaths.MatchString(r.URL.Path)
+		return admiralPaths().MatchString(r.URL.Path)
 	}
 	return true
 }

@@ -34,22 +34,20 @@ func System() (*x509.CertPool, error) {
 }
 
 // Anchors are what connections to h trust: the roots of the system, vicr's own
-// CAs for h, and those that Docker has for h, where h and h:443 are one. Files
-// that cannot be read as certificates are skipped and named. The error is that
-// of [System].
+// CAs for h, and those that Docker has for h, where h and h:443 are one. Nil are
+// the roots of the system alone, which are then read only if they are needed.
+// Files that cannot be read as certificates are skipped and named. The error is
+// that of [System].
 func Anchors(m machine.Machine, h ref.Host) (*x509.CertPool, Sources, error) {
-	pool, err := System()
-	if err != nil {
-		return nil, Sources{}, err
-	}
 	var s Sources
 	if h.IsZero() {
-		return pool, s, nil
+		return nil, s, nil
 	}
 	dirs := dockerFolders(m, h)
 	if own := ownFolder(m, h); own != "" {
 		dirs = append([]string{own}, dirs...)
 	}
+	var certs []*x509.Certificate
 	for _, dir := range dirs {
 		for _, f := range caFiles(m, dir) {
 			if f.err != nil {
@@ -57,12 +55,20 @@ func Anchors(m machine.Machine, h ref.Host) (*x509.CertPool, Sources, error) {
 				continue
 			}
 			s.Files = append(s.Files, f.path)
-			for _, c := range f.certs {
-				pool.AddCert(c)
-				if fp := pki.SHA256(c); !slices.Contains(s.Fingerprints, fp) {
-					s.Fingerprints = append(s.Fingerprints, fp)
-				}
-			}
+			certs = append(certs, f.certs...)
+		}
+	}
+	if len(certs) == 0 {
+		return nil, s, nil
+	}
+	pool, err := System()
+	if err != nil {
+		return nil, Sources{}, err
+	}
+	for _, c := range certs {
+		pool.AddCert(c)
+		if fp := pki.SHA256(c); !slices.Contains(s.Fingerprints, fp) {
+			s.Fingerprints = append(s.Fingerprints, fp)
 		}
 	}
 	return pool, s, nil
