@@ -257,17 +257,30 @@ func (p *pulling) remember(id string) {
 }
 
 func (p *pulling) result(moved int64) transfer.Result {
-	all := p.config.Size
-	for _, l := range p.layers {
-		all += l.Size
+	var all int64
+	for _, b := range distinct(append([]v1.Descriptor{p.config}, p.layers...)) {
+		all += b.Size
 	}
 	return transfer.Result{Resolved: p.resolved, Root: p.root, Bytes: moved, Reused: max(0, all-moved)}
 }
 
+// distinct leaves out what comes again: an image may have a layer twice.
+func distinct(descs []v1.Descriptor) []v1.Descriptor {
+	var all []v1.Descriptor
+	seen := map[v1.Hash]bool{}
+	for _, d := range descs {
+		if !seen[d.Digest] {
+			all = append(all, d)
+		}
+		seen[d.Digest] = true
+	}
+	return all
+}
+
 func digests(descs []v1.Descriptor) []v1.Hash {
-	all := make([]v1.Hash, len(descs))
-	for i, d := range descs {
-		all[i] = d.Digest
+	var all []v1.Hash
+	for _, d := range distinct(descs) {
+		all = append(all, d.Digest)
 	}
 	return all
 }
