@@ -20,10 +20,11 @@ func (a *app) relay(at place) (*engine.Relay, error) {
 	if !ok {
 		return nil, engine.ErrNoRelay
 	}
-	d := a.dirs()
-	o := engine.RelayOptions{Blobs: memo.OpenBlobs(d.Cache), Manifests: memo.OpenManifests(d.Cache)}
-	if d.State != "" {
-		o.Names = filepath.Join(d.State, "relay")
+	var o engine.RelayOptions
+	if d := a.dirs(); d.State != "" && d.Cache != "" {
+		o = engine.RelayOptions{
+			Names: filepath.Join(d.State, "relay"), Blobs: memo.OpenBlobs(d.Cache), Manifests: memo.OpenManifests(d.Cache),
+		}
 	}
 	return e.Relay(o), nil
 }

@@ -65,7 +65,7 @@ type RelayTarget interface {
 }
 
 // registryKey is what the memo calls the registry of img.
-func registryKey(img ref.Image) string { return img.Host.Canonical().String() }
+func registryKey(img ref.Image) string { return img.Host.String() }
 
 // look is what the engine says of an image; nil if it has none of this name or ID.
 func (e *Engine) look(ctx context.Context, img string, o ...client.ImageInspectOption) (*image.InspectResponse, error) {
