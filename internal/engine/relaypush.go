@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/api/types/image"
@@ -22,6 +23,9 @@ type pushing struct {
 	dst RelayTarget
 	on  func(transfer.Event)
 	now *image.InspectResponse
+
+	guessing sync.Once
+	guesses  []string
 }
 
 // Push takes img out of the engine to dst. If it is known what the image was
@@ -81,7 +85,10 @@ func (p *pushing) push(ctx context.Context) (res transfer.Result, err error) {
 	defer s.Close() //nolint:errcheck // a port that nobody knows any more
 	temporary, tag := relayName(s, p.img)
 	taken := s.Push(p.img.Repository, tag, p.dst, func(blob v1.Hash) []string {
-		return p.o.Blobs.Repositories(registryKey(p.img), blob)
+		if known := p.o.Blobs.Repositories(registryKey(p.img), blob); len(known) > 0 {
+			return known
+		}
+		return p.guess(ctx)
 	})
 	name := relayed{Engine: p.engine.host, Name: temporary, IDs: []string{p.now.ID}}
 	err = p.named(ctx, s, name, func(ctx context.Context) error {

@@ -157,20 +157,22 @@ func (p *Push) size(ctx context.Context, digest v1.Hash) (int64, error) {
 		}
 	}
 	err := error(transfer.ErrNotFound)
-	if here || len(from) == 0 {
+	if here {
 		size, err = p.dst.BlobSize(ctx, digest)
 	}
-	for _, repo := range from {
-		if !errors.Is(err, transfer.ErrNotFound) {
-			break
-		}
-		mounted, failed := p.dst.MountBlob(ctx, digest, repo)
+	for i := 0; i < len(from) && errors.Is(err, transfer.ErrNotFound); i++ {
+		mounted, failed := p.dst.MountBlob(ctx, digest, from[i])
 		if failed != nil {
 			return 0, failed
 		}
 		if mounted {
 			size, err = p.dst.BlobSize(ctx, digest) // a mount does not tell it
+			here = true
+			break
 		}
+	}
+	if !here {
+		size, err = p.dst.BlobSize(ctx, digest)
 	}
 	if err == nil {
 		p.has(digest, size)

@@ -191,8 +191,9 @@ func TestABlobIsMountedFromWhereItIsKnown(t *testing.T) {
 		"it is there":             {[]string{"a/a"}, []string{"a/a"}, 200, []string{"mount a/a", "size"}},
 		"it is there no more":     {[]string{"a/a", "b/b"}, []string{"b/b"}, 200, []string{"mount a/a", "mount b/b", "size"}},
 		"it was here":             {[]string{"demo/app", "a/a"}, []string{"a/a"}, 200, []string{"size", "mount a/a", "size"}},
-		"it is nowhere":           {[]string{"a/a"}, nil, 404, []string{"mount a/a"}},
-		"it was in many":          {[]string{"a/a", "b/b", "c/c", "d/d"}, []string{"d/d"}, 404, []string{"mount a/a", "mount b/b", "mount c/c"}},
+		"it is nowhere":           {[]string{"a/a"}, nil, 404, []string{"mount a/a", "size"}},
+		"it is here all the same": {[]string{"a/a"}, []string{"demo/app"}, 200, []string{"mount a/a", "size"}},
+		"it was in many":          {[]string{"a/a", "b/b", "c/c", "d/d"}, []string{"d/d"}, 404, []string{"mount a/a", "mount b/b", "mount c/c", "size"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
