@@ -224,6 +224,48 @@ func TestAnEnginePushesThroughTheRelay(t *testing.T) {
 	}
 }
 
+// Docker's own pulls leave in the engine where an image is; vicr's memo has it not.
+func TestAPushMountsFromWhereTheEngineKnows(t *testing.T) {
+	t.Parallel()
+	digest := "@sha256:" + strings.Repeat("1", 64)
+	for what, test := range map[string]struct {
+		own, base []string // names with a digest
+		mounts    bool
+	}{
+		"of the image":        {[]string{"reg.test:5000/base/os" + digest}, nil, true},
+		"of its base":         {nil, []string{"other.test/base/os" + digest, "reg.test:5000/base/os" + digest}, true},
+		"of another registry": {[]string{"other.test/base/os" + digest}, nil, false},
+		"nowhere":             {nil, nil, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			c := transfertest.Content{}
+			first, second := layerTar(t, "first", []byte("1")), layerTar(t, "second", []byte("2"))
+			base := &remote{Source: &transfertest.Source{Root: realImage(t, c, transfertest.Amd64(), first), Content: c}}
+			onBase := &remote{Source: &transfertest.Source{Root: realImage(t, c, transfertest.Amd64(), first, second), Content: c}}
+			loaded := func(name string, src *remote) string {
+				_, err := transfer.Copy(t.Context(), src.Source, r.engine.Sink(name), transfer.Options{})
+				must(t, err)
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				return r.puller.names[name]
+			}
+			baseID, id := loaded("reg.test:5000/base/os:1", base), loaded(relayed, onBase)
+			r.mu.Lock()
+			r.digests = map[string][]string{id: test.own, baseID: test.base}
+			r.mu.Unlock()
+			dst := &remote{Source: &transfertest.Source{Content: transfertest.Content{}}, others: map[string]transfertest.Content{"base/os": c}}
+			_, err := r.relay.Push(t.Context(), parse(t, relayed), dst, nil)
+			must(t, err)
+			asked := dst.take()
+			if slices.Contains(asked, "mount base/os") != test.mounts || slices.Contains(asked, "upload") == test.mounts {
+				t.Errorf("the registry was asked %q", asked)
+			}
+		})
+	}
+}
+
 func TestACallThatIsCancelledEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, what := range []string{"pull", "push"} {

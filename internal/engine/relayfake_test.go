@@ -30,6 +30,8 @@ type puller struct {
 	*fake
 	deaf    bool          // in another network
 	stalled chan struct{} // closed when it begins to wait for ever; nil: it does not
+
+	digests map[string][]string // image ID -> names with a digest
 }
 
 func newPuller(t *testing.T) *puller {
@@ -58,6 +60,8 @@ func (p *puller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case pushing:
 		p.note(r.Method + " /images/push")
 		p.answer(w, p.push(r, name+":"+r.FormValue("tag")))
+	case path == "/images/json":
+		p.list(w)
 	case inspecting && strings.HasPrefix(path, "/images/"):
 		p.note(r.Method + " " + path)
 		p.inspect(w, inspected)
@@ -93,7 +97,18 @@ func (p *puller) inspect(w http.ResponseWriter, name string) {
 			tags = append(tags, tag)
 		}
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"Id": id, "RepoTags": tags, "RootFS": map[string]any{"Layers": diffIDs(p.images[id][mustHash(id)])}})
+	_ = json.NewEncoder(w).Encode(map[string]any{"Id": id, "RepoTags": tags, "RepoDigests": p.digests[id], "RootFS": map[string]any{"Layers": diffIDs(p.images[id][mustHash(id)])}})
+}
+
+func (p *puller) list(w http.ResponseWriter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	all := []map[string]any{}
+	for id := range p.images {
+		all = append(all, map[string]any{"Id": id, "RepoDigests": p.digests[id]})
+	}
+	_ = json.NewEncoder(w).Encode(all)
 }
 
 func mustHash(s string) v1.Hash {
