@@ -81,23 +81,49 @@ func (e *Engine) look(ctx context.Context, img string, o ...client.ImageInspectO
 	return &res.InspectResponse, nil
 }
 
+// A session is a relay that is open for one image, and the name of that there.
+type session struct {
+	*relay.Relay
+	name   relayed
+	tag    string
+	record *record
+}
+
 // open opens a relay that the engine is proven to reach: it is told a nonce, and
-// no password, and has to ask this relay for it. The error is [ErrNoRelay] if it
-// does not.
-func (r *Relay) open(ctx context.Context) (*relay.Relay, error) {
+// no password, and has to ask this relay for it. Meanwhile the name that img gets
+// is written down. ids are what it may stand for. The error is [ErrNoRelay] if
+// the engine does not ask. The caller closes the session.
+func (r *Relay) open(ctx context.Context, img ref.Image, ids ...string) (*session, error) {
 	e := r.engine
 	if !strings.HasPrefix(e.host, "unix://") || r.o.Names == "" {
 		return nil, ErrNoRelay
 	}
-	s, err := relay.Listen(ctx)
+	l, err := relay.Listen(ctx)
 	if err != nil {
 		return nil, ErrNoRelay // no loopback, or none for us
 	}
-	if err := e.hears(ctx, s); err != nil {
-		_ = s.Close() // nothing was passed on
-		return nil, err
+	s := &session{Relay: l}
+	s.name = relayed{Engine: e.host, IDs: ids}
+	s.name.Name, s.tag = relayName(l, img)
+	written := make(chan error, 1)
+	go func() {
+		var err error
+		s.record, err = newRecord(ctx, r.o.Names, s.name)
+		written <- err
+	}()
+	err = e.hears(ctx, l)
+	failed := <-written
+	if err == nil && failed == nil {
+		return s, nil
 	}
-	return s, nil
+	if failed == nil {
+		_ = s.record.done() // it was for nothing; the next run sees that too
+	}
+	_ = l.Close() // nothing was passed on
+	if err == nil {
+		err = errors.Join(failed, ErrNoRelay)
+	}
+	return nil, err
 }
 
 func (e *Engine) hears(ctx context.Context, s *relay.Relay) error {

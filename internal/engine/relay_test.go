@@ -165,8 +165,12 @@ func TestWhatTheRegistrySaysComesBack(t *testing.T) {
 	refusal := errors.New("no more than 10 a day")
 	for what, fault := range map[string]func(v1.Descriptor, int64, io.Reader) (io.Reader, error){
 		"refused": func(v1.Descriptor, int64, io.Reader) (io.Reader, error) { return nil, refusal },
-		"cut":     func(_ v1.Descriptor, _ int64, r io.Reader) (io.Reader, error) { return transfertest.Cut(r, 3, refusal), nil },
-		"wrong":   func(d v1.Descriptor, _ int64, r io.Reader) (io.Reader, error) { return transfertest.Flip(r, d.Size/2), nil },
+		"cut": func(_ v1.Descriptor, _ int64, r io.Reader) (io.Reader, error) {
+			return transfertest.Cut(r, 3, refusal), nil
+		},
+		"wrong": func(d v1.Descriptor, _ int64, r io.Reader) (io.Reader, error) {
+			return transfertest.Flip(r, d.Size/2), nil
+		},
 	} {
 		r, src := newRig(t), inIndex(t)
 		src.Fault = fault

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
-	"github.com/vicr-cli/vicr/internal/relay"
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
@@ -69,27 +68,25 @@ func (c *record) done() error {
 // keep leaves the name for the next run.
 func (c *record) keep() error { return c.lock.Unlock() }
 
-// named runs work while the engine may have a name of the relay: it is written
-// down before and taken away after. What fails upstream ends work.
-func (r *Relay) named(ctx context.Context, s *relay.Relay, n relayed, work func(context.Context) error) error {
-	c, err := newRecord(ctx, r.o.Names, n)
-	if err != nil {
-		return errors.Join(err, ErrNoRelay)
-	}
+// with runs work while the engine may have the name, which is taken away after.
+// What fails upstream ends work.
+func (r *Relay) with(ctx context.Context, s *session, work func(context.Context) error) error {
 	live, cancel := context.WithCancelCause(ctx)
 	s.OnFailure(cancel)
-	err = work(live)
+	err := work(live)
 	cancel(nil)
 	if upstream := s.Err(); err != nil && upstream != nil && ctx.Err() == nil {
 		err = upstream
 	}
 	short, stop := context.WithTimeout(context.WithoutCancel(ctx), tidyLimit)
 	defer stop()
-	if failed := r.engine.remove(short, n.Name); failed != nil || err != nil {
+	if failed := r.engine.remove(short, s.name.Name); failed != nil || err != nil {
 		// An engine that was told to stop may give the name a moment later.
-		return errors.Join(err, c.keep())
+		_ = s.record.keep()
+	} else {
+		_ = s.record.done() // the next run sees that it was for nothing
 	}
-	return errors.Join(err, c.done())
+	return err
 }
 
 // untag takes a name of the relay away, if it stands for one of ids.

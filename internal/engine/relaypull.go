@@ -14,7 +14,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/vicr-cli/vicr/internal/ref"
-	"github.com/vicr-cli/vicr/internal/relay"
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
@@ -192,27 +191,25 @@ func (p *pulling) held(ctx context.Context, now *image.InspectResponse) (bool, e
 
 // pull has the engine pull through a relay.
 func (p *pulling) pull(ctx context.Context) (res transfer.Result, err error) {
-	s, err := p.open(ctx)
+	s, err := p.open(ctx, p.img, p.config.Digest.String(), p.resolved.Digest.String())
 	if err != nil {
 		return res, err
 	}
 	defer s.Close() //nolint:errcheck // a port that nobody knows any more
-	temporary, tag := relayName(s, p.img)
-	served, err := s.Pull(p.img.Repository, tag, p.src, p.resolved, p.top)
+	served, err := s.Pull(p.img.Repository, s.tag, p.src, p.resolved, p.top)
 	if err != nil {
-		return res, err
+		return res, errors.Join(err, s.record.done())
 	}
-	name := relayed{Engine: p.engine.host, Name: temporary, IDs: []string{p.config.Digest.String(), p.resolved.Digest.String()}}
-	err = p.named(ctx, s, name, func(ctx context.Context) error {
-		if err := p.run(ctx, s, temporary); err != nil {
+	err = p.with(ctx, s, func(ctx context.Context) error {
+		if err := p.run(ctx, s); err != nil {
 			return err
 		}
-		id, err := p.engine.imageID(ctx, temporary)
+		id, err := p.engine.imageID(ctx, s.name.Name)
 		if err == nil && !slices.Contains(served.IDs(), id) {
 			err = refusal("pull "+p.img.String(), "what it has then, "+id+", is not what it was given")
 		}
 		if err == nil {
-			err = p.engine.Tag(ctx, temporary, p.name)
+			err = p.engine.Tag(ctx, s.name.Name, p.name)
 		}
 		if err == nil {
 			p.remember(id)
@@ -223,34 +220,33 @@ func (p *pulling) pull(ctx context.Context) (res transfer.Result, err error) {
 }
 
 // run is the engine's own pull.
-func (p *pulling) run(ctx context.Context, s *relay.Relay, name string) error {
-	auth, err := authFor(s)
+func (p *pulling) run(ctx context.Context, s *session) error {
+	auth, err := authFor(s.Relay)
 	if err != nil {
 		return err
 	}
 	op := "pull " + p.img.String()
 	ctx, stop := p.engine.guard(ctx)
 	defer stop()
-	res, err := p.engine.api.ImagePull(ctx, name, client.ImagePullOptions{
+	res, err := p.engine.api.ImagePull(ctx, s.name.Name, client.ImagePullOptions{
 		RegistryAuth: auth, Platforms: []ocispec.Platform{*ociPlatform(p.platform)},
 	})
 	if err != nil {
-		return p.engine.ended(ctx, s, op, "", err)
+		return p.engine.ended(ctx, s.Relay, op, "", err)
 	}
 	defer res.Close() //nolint:errcheck // only read
 	words, err := follow(res, events(byShort(p.layers), p.on))
-	return p.engine.ended(ctx, s, op, words, err)
+	return p.engine.ended(ctx, s.Relay, op, words, err)
 }
 
 // remember notes what the engine calls the image, and where its blobs are. What
 // is not remembered costs a few requests.
 func (p *pulling) remember(id string) {
-	m := p.o.Manifests
-	_ = m.Add(id, p.root)
+	facts := map[string]v1.Descriptor{id: p.root}
 	if p.resolved.Digest != p.root.Digest {
-		_ = m.Add(p.byPlatform(id), p.resolved)
-		_ = m.Add(within(id, p.resolved.Digest), p.root)
+		facts[p.byPlatform(id)], facts[within(id, p.resolved.Digest)] = p.resolved, p.root
 	}
+	_ = p.o.Manifests.AddAll(facts)
 	if p.config.Digest != (v1.Hash{}) {
 		_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, digests(append([]v1.Descriptor{p.config}, p.layers...))...)
 	}

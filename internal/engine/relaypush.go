@@ -78,24 +78,22 @@ func (p *pushing) told() []string {
 
 // push has the engine push through a relay.
 func (p *pushing) push(ctx context.Context) (res transfer.Result, err error) {
-	s, err := p.open(ctx)
+	s, err := p.open(ctx, p.img, p.now.ID)
 	if err != nil {
 		return res, err
 	}
 	defer s.Close() //nolint:errcheck // a port that nobody knows any more
-	temporary, tag := relayName(s, p.img)
-	taken := s.Push(p.img.Repository, tag, p.dst, func(blob v1.Hash) []string {
+	taken := s.Push(p.img.Repository, s.tag, p.dst, func(blob v1.Hash) []string {
 		if known := p.o.Blobs.Repositories(registryKey(p.img), blob); len(known) > 0 {
 			return known
 		}
 		return p.guess(ctx)
 	})
-	name := relayed{Engine: p.engine.host, Name: temporary, IDs: []string{p.now.ID}}
-	err = p.named(ctx, s, name, func(ctx context.Context) error {
-		if err := p.engine.Tag(ctx, p.now.ID, temporary); err != nil {
+	err = p.with(ctx, s, func(ctx context.Context) error {
+		if err := p.engine.Tag(ctx, p.now.ID, s.name.Name); err != nil {
 			return err
 		}
-		return p.run(ctx, s, temporary)
+		return p.run(ctx, s)
 	})
 	if err != nil {
 		return res, err
@@ -124,21 +122,21 @@ func (p *pushing) result(root v1.Descriptor, taken *relay.Push) transfer.Result 
 }
 
 // run is the engine's own push.
-func (p *pushing) run(ctx context.Context, s *relay.Relay, name string) error {
-	auth, err := authFor(s)
+func (p *pushing) run(ctx context.Context, s *session) error {
+	auth, err := authFor(s.Relay)
 	if err != nil {
 		return err
 	}
 	op := "push " + p.img.String()
 	ctx, stop := p.engine.guard(ctx)
 	defer stop()
-	res, err := p.engine.api.ImagePush(ctx, name, client.ImagePushOptions{RegistryAuth: auth})
+	res, err := p.engine.api.ImagePush(ctx, s.name.Name, client.ImagePushOptions{RegistryAuth: auth})
 	if err != nil {
-		return p.engine.ended(ctx, s, op, "", err)
+		return p.engine.ended(ctx, s.Relay, op, "", err)
 	}
 	defer res.Close() //nolint:errcheck // only read
 	words, err := follow(res, events(p.layers(), p.on))
-	return p.engine.ended(ctx, s, op, words, err)
+	return p.engine.ended(ctx, s.Relay, op, words, err)
 }
 
 // layers are the diff IDs: that is what engines call the layers that they push.
