@@ -160,18 +160,13 @@ func authFor(s *relay.Relay) (string, error) {
 	return base64.URLEncoding.EncodeToString(raw), err
 }
 
-// ended is what an engine's pull or push ended with: nil, what the real registry
-// said, what ended ctx, or the engine's words. op says what was asked for.
-func (e *Engine) ended(ctx context.Context, s *relay.Relay, op string, words string, err error) error {
-	switch upstream := s.Err(); {
-	case words == "" && err == nil:
-		return nil
-	case upstream != nil:
-		return upstream
-	case err != nil:
-		return e.failure(ctx, op, err)
+// ended is what an engine's pull or push ended with: nil, what ended ctx, or the
+// engine's words. op says what was asked for.
+func (e *Engine) ended(ctx context.Context, op, words string, err error) error {
+	if words != "" && err == nil {
+		return refusal(op, words)
 	}
-	return refusal(op, words)
+	return e.failure(ctx, op, err)
 }
 
 // refusal is an engine's own words.

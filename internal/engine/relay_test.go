@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -190,6 +191,19 @@ func TestWhatTheRegistrySaysComesBack(t *testing.T) {
 	}
 }
 
+// Whatever an engine says, it is asked what it has then.
+func TestAnEngineThatHasAnotherImage(t *testing.T) {
+	t.Parallel()
+	r, src := newRig(t), inIndex(t)
+	r.mixedUp = "sha256:" + strings.Repeat("0", 64)
+	_, err := r.pull(t, src, nil)
+	if _, ok := errors.AsType[*engine.ResponseError](err); !ok {
+		t.Errorf("got %v", err)
+	}
+	must(t, r.relay.Tidy(t.Context()))
+	r.tidy(t)
+}
+
 func TestAnEnginePushesThroughTheRelay(t *testing.T) {
 	t.Parallel()
 	r, src := newRig(t), inIndex(t)
@@ -299,6 +313,9 @@ func TestACallThatIsCancelledEndsAtOnce(t *testing.T) {
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("%s: it took %s", what, took)
 		}
+		if what == "pull" {
+			r.late(t)
+		}
 		must(t, r.relay.Tidy(t.Context()))
 		if what == "pull" {
 			r.tidy(t)
@@ -306,6 +323,25 @@ func TestACallThatIsCancelledEndsAtOnce(t *testing.T) {
 			r.tidy(t, relayed)
 		}
 	}
+}
+
+// late gives the relay's name after all, as an engine may that was told to stop.
+func (r *rig) late(t *testing.T) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(r.names, "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("what may still come is not written down: %q, %v", files, err)
+	}
+	raw, err := os.ReadFile(files[0])
+	must(t, err)
+	var n struct {
+		Name string
+		IDs  []string
+	}
+	must(t, json.Unmarshal(raw, &n))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.puller.names[n.Name], r.images[n.IDs[0]] = n.IDs[0], transfertest.Content{}
 }
 
 // What a killed run has left is taken away, if it is what it was.

@@ -32,6 +32,7 @@ type puller struct {
 	stalled chan struct{} // closed when it begins to wait for ever; nil: it does not
 
 	digests map[string][]string // image ID -> names with a digest
+	mixedUp string              // image ID that it gives the name to instead
 }
 
 func newPuller(t *testing.T) *puller {
@@ -193,6 +194,9 @@ func (p *puller) pull(w io.Writer, r *http.Request, name, tag string) error {
 	desc := transfertest.DescriptorOf("sha256", m.MediaType, raw)
 	c[desc.Digest] = raw
 	p.images[id], p.roots[id], p.names[name+":"+tag] = c, desc, id
+	if p.mixedUp != "" {
+		p.images[p.mixedUp], p.names[name+":"+tag] = c, p.mixedUp
+	}
 	return nil
 }
 

@@ -232,11 +232,11 @@ func (p *pulling) run(ctx context.Context, s *session) error {
 		RegistryAuth: auth, Platforms: []ocispec.Platform{*ociPlatform(p.platform)},
 	})
 	if err != nil {
-		return p.engine.ended(ctx, s.Relay, op, "", err)
+		return p.engine.ended(ctx, op, "", err)
 	}
 	defer res.Close() //nolint:errcheck // only read
 	words, err := follow(res, events(byShort(p.layers), p.on))
-	return p.engine.ended(ctx, s.Relay, op, words, err)
+	return p.engine.ended(ctx, op, words, err)
 }
 
 // remember notes what the engine calls the image, and where its blobs are. What

@@ -132,11 +132,11 @@ func (p *pushing) run(ctx context.Context, s *session) error {
 	defer stop()
 	res, err := p.engine.api.ImagePush(ctx, s.name.Name, client.ImagePushOptions{RegistryAuth: auth})
 	if err != nil {
-		return p.engine.ended(ctx, s.Relay, op, "", err)
+		return p.engine.ended(ctx, op, "", err)
 	}
 	defer res.Close() //nolint:errcheck // only read
 	words, err := follow(res, events(p.layers(), p.on))
-	return p.engine.ended(ctx, s.Relay, op, words, err)
+	return p.engine.ended(ctx, op, words, err)
 }
 
 // layers are the diff IDs: that is what engines call the layers that they push.
