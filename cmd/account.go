@@ -89,24 +89,50 @@ func refusedLogin(ctx context.Context, r *road, user string, err error) error {
 func refusedLoginHints(err error, host string) []string {
 	var e *refusedLoginError
 	errors.As(err, &e)
-	var hints []string
+	robot := harbor.LooksLikeRobot(e.user)
 	switch {
 	case harbor.LostDollar(e.user):
-		hints = append(hints, "the name of a robot has a $ in it, which shells take away: "+shellLine([]string{"vicr", "login", host, "-u", "robot$NAME"}))
-	case harbor.LooksLikeRobot(e.user):
-		hints = append(hints, "a robot that was disabled or has expired is refused in the same way: ask whoever made it; its secret was shown once")
+		return append([]string{"the name of a robot has a $ in it, which shells take away: " + loginLine(host, "robot$NAME")}, e.personHints(host, robot)...)
+	case robot && !e.info.HasRobots():
+		return []string{"Harbor " + e.info.Version + " has no robots yet: log in as a user"}
+	case robot && strings.Contains(e.user, "$"):
+		return []string{robotHint}
+	case robot:
+		return []string{"the name of a robot begins with robot$, unless an administrator chose something else: " + loginLine(host, "robot$"+e.user), robotHint}
 	}
+	return e.personHints(host, false)
+}
+
+const robotHint = "a robot that was disabled or has expired is refused in the same way: ask whoever made it; its secret was shown once"
+
+func loginLine(host, user string) string {
+	return shellLine([]string{"vicr", "login", host, "-u", user})
+}
+
+// personHints say what password a person has there, by what the registry tells
+// anybody; nothing for a robot.
+func (e *refusedLoginError) personHints(host string, robot bool) []string {
+	name, domain, _ := strings.Cut(e.user, "@")
+	one := func(hint string) []string { return []string{hint} }
 	switch {
-	case e.info.AuthMode == harbor.ModeOIDC && !harbor.LooksLikeRobot(e.user):
-		hints = append(hints, "the password here is the CLI secret: https://"+host+"/, your name at the top right, User Profile, CLI secret")
-	case e.info.AuthMode == harbor.ModeLDAP && !harbor.LooksLikeRobot(e.user):
-		hints = append(hints, "name and password here are those of the company's directory (LDAP)")
-	case e.info.Admiral && !strings.Contains(e.user, "@"):
-		hints = append(hints, "vSphere Integrated Containers takes names with their domain: vicr login "+host+" -u USER@DOMAIN")
+	case robot:
+		return nil
+	case e.info.AuthMode == harbor.ModeOIDC && e.user != "admin":
+		return one("the password here is the CLI secret: https://" + host + "/, your name at the top right, User Profile, CLI secret")
+	case e.info.Admiral && domain == "":
+		return one("vSphere Integrated Containers takes names with their domain: vicr login " + host + " -u USER@DOMAIN")
 	case e.info.Admiral:
-		hints = append(hints, "if the password is right, its appliance may have been switched off hard: Restart Guest OS, in the vSphere client, mends that")
+		return one("if the password is right, its appliance may have been switched off hard: Restart Guest OS, in the vSphere client, mends that")
+	case e.info.AuthMode == harbor.ModeLDAP && domain != "" && name != "":
+		return one("name and password here are those of the company's directory (LDAP), where names mostly have no domain: " + loginLine(host, name))
+	case e.info.AuthMode == harbor.ModeLDAP:
+		return one("name and password here are those of the company's directory (LDAP)")
+	case e.info.AuthMode == harbor.ModeUAA, e.info.AuthMode == harbor.ModeProxy:
+		return one("name and password here are those of the company's login service; https://" + host + "/ takes the same")
+	case e.info.AuthMode != "":
+		return one("https://" + host + "/ takes the same name and password; after a wrong one Harbor refuses also the right one for 1.5 s: wait, then: vicr login " + host)
 	}
-	return hints
+	return nil
 }
 
 // noteOwnName says which name a registry of Harbor 1.x has for itself: it sends

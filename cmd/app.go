@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -79,6 +80,7 @@ func oneOf(s string, of ...string) bool {
 var noTwin = map[string]bool{
 	"accept-new": true, "insecure": true, "restart": true, "half": true, "root-waits": true, "how": true, "speaks": true, "client-key": true, "client-cert": true, "insecure-skip-verify": true, "plain-http": true,
 	"allow-insecure-credentials": true, "yes": true, "force": true, "root": true, "ca-file": true,
+	"src-ca-file": true, "src-insecure-skip-verify": true, "src-plain-http": true, "dest-ca-file": true, "dest-insecure-skip-verify": true, "dest-plain-http": true,
 	"realm": true, "create-project": true, "public": true, "fingerprint": true, "all": true, "keep-recorded": true, "password": true, "help": true, "version": true,
 }
 
@@ -119,17 +121,7 @@ func (a *app) warn(format string, args ...any) {
 
 // say writes one line to standard error. Every argument may come from outside.
 func (a *app) say(format string, args ...any) {
-	for i, arg := range args {
-		switch v := arg.(type) {
-		case string:
-			args[i] = escaped(v)
-		case error:
-			args[i] = escaped(v.Error())
-		case fmt.Stringer:
-			args[i] = escaped(v.String())
-		}
-	}
-	_, _ = fmt.Fprintf(a.env.Stderr, format+"\n", args...) // nobody is left to tell
+	_, _ = fmt.Fprintf(a.env.Stderr, format+"\n", allEscaped(args)...) // nobody is left to tell
 }
 
 func (a *app) paint(c color.Attribute, s string) string {
@@ -156,19 +148,36 @@ func (a *app) result(v any, text func(io.Writer) error) error {
 	case "", "table":
 		err = text(a.env.Stdout)
 	case "json":
-		enc := json.NewEncoder(a.env.Stdout)
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)
-		err = enc.Encode(v)
+		if err = enc.Encode(v); err == nil {
+			err = a.print(printableJSON(b.Bytes()))
+		}
 	default:
+		var b bytes.Buffer
 		var t *template.Template
 		if t, err = template.New("format").Parse(a.flags.format + "\n"); err == nil {
-			err = t.Execute(a.env.Stdout, v)
+			err = t.Execute(&b, v)
+		}
+		if err == nil {
+			err = a.print(b.Bytes())
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil
+}
+
+// print writes what may come from outside to standard output: as it is, since
+// programs read it, but to a terminal without what steers one.
+func (a *app) print(data []byte) error {
+	if a.env.Shown {
+		data = shownText(data)
+	}
+	_, err := a.env.Stdout.Write(data)
+	return err
 }
 
 // checkFormat finds out before anything is done whether --format fits the
@@ -187,10 +196,10 @@ func (a *app) checkFormat(v any) error {
 	return nil
 }
 
-// line is a result of one line for people.
+// line is a result of one line for people. Every argument may come from outside.
 func line(format string, args ...any) func(io.Writer) error {
 	return func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, format+"\n", args...)
+		_, err := fmt.Fprintf(w, format+"\n", allEscaped(args)...)
 		return err
 	}
 }

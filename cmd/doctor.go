@@ -86,7 +86,7 @@ func (a *app) checks(r doctor.Report) func(io.Writer) error {
 	return func(w io.Writer) error {
 		for _, c := range r.Checks {
 			verdict := a.paint(colors[c.Verdict], fmt.Sprintf("%-4s", c.Verdict))
-			if err := line("%s  %-12s  %s", verdict, c.Name, c.Seen)(w); err != nil {
+			if err := line(verdict+"  %-12s  %s", c.Name, c.Seen)(w); err != nil {
 				return err
 			}
 			for _, l := range c.Remedy {

@@ -200,15 +200,15 @@ var rulesBefore = []rule{
 		code: codeRefused, when: "a password would travel in clear", match: is[*auth.ClearTextError],
 		try: "if everyone on the way may read the password: vicr login HOST --plain-http --allow-insecure-credentials", hints: clearHints,
 	},
-	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy), try: "the administrator of HOST has to mend the address that it sends clients to; -D shows each request"},
+	{code: codeRefused, when: "a redirect, a location or an address that vicr does not follow", match: isKind(wire.Policy), try: "the administrator of HOST has to mend the address that it sends clients to; -D shows each request", hints: astrayHints},
 	{code: codeUsage, when: "no project can have this name", match: is[*harbor.ProjectNameError], try: "vicr project create HOST/NAME, with a name as my-team.1"},
-	{code: codeUsage, when: "a push to a Harbor that names no project", match: is[*harbor.NoProjectPartError], try: "name one: HOST/PROJECT/REPO:TAG; what there is: vicr project ls HOST"},
-	{code: codeNotFound, when: "a push to a project that is not there; nothing was sent", match: is[*harbor.ProjectMissingError], try: "vicr project create HOST/NAME, or vicr push --create-project", hints: createHints},
+	{code: codeUsage, when: "a push to a Harbor that names no project", match: is[*harbor.NoProjectPartError], try: "name one: HOST/PROJECT/REPO:TAG; what there is: vicr project ls HOST", docker: sayUnnamed},
+	{code: codeNotFound, when: "a push to a project that is not there; nothing was sent", match: is[*harbor.ProjectMissingError], try: "vicr project create HOST/NAME, or vicr push --create-project", hints: createHints, docker: sayNoProject},
 	{code: codeNotFound, when: "projects of a registry that has none", match: is[*harbor.NoProjectsError], try: "push without one: vicr push HOST/REPO:TAG"},
-	{code: codeDenied, when: "this user may not push to the project; nothing was sent", match: is[*harbor.PushDeniedError], try: "ask an administrator of the project for the role of a developer", hints: pushDeniedHints},
+	{code: codeDenied, when: "this user may not push to the project; nothing was sent", match: is[*harbor.PushDeniedError], try: "ask an administrator of the project for the role of a developer", hints: pushDeniedHints, docker: sayNoPush},
 	{code: codeRefused, when: "a project cannot be created while Harbor is read-only", match: isReadOnly, try: "run it again when HOST takes changes again", hints: creatorHints},
 	{code: codeDenied, when: "this user may not create projects", match: is[*harbor.ProjectDeniedError], try: "ask an administrator of HOST to create it", hints: creatorHints},
-	{code: codeDenied, when: "a login is refused", match: is[*refusedLoginError], try: "vicr login HOST", hints: refusedLoginHints},
+	{code: codeDenied, when: "a login is refused", match: is[*refusedLoginError], try: "check name and password with whoever runs HOST, then: vicr login HOST", hints: refusedLoginHints},
 	{code: codeDenied, when: "Harbor refuses its CA to this user", match: is[*harbor.DeniedError], try: "run it again as an administrator of the registry, such as admin"},
 	{code: codeDenied, when: "user name or password refused, or no permission", match: is[*auth.DeniedError], try: "vicr login HOST", docker: "Error response from daemon: Get \"https://HOST/v2/\": unauthorized: authentication required"},
 	{
@@ -219,7 +219,7 @@ var rulesBefore = []rule{
 	{code: codeNotFound, when: "a project that is to be listed is not there", match: is[*listing.NoProjectError], try: "the projects that there are: vicr ls HOST"},
 	{
 		code: codeNotFound, when: "there is no such project", match: isRefusal(registry.ProjectMissing), try: "check the name; what there is: vicr ls HOST; for a push, vicr project create HOST/PROJECT makes it", hints: refusalHints,
-		docker: "unauthorized: project nope not found: project nope not found (Harbor 2); denied: requested access to the resource is denied (Harbor 1)",
+		docker: sayNoProject,
 	},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints, docker: "unknown: repository demo/none not found (Harbor 2); manifest for HOST/demo/nope:1 not found: manifest unknown: manifest unknown (Harbor 1)"},
 	{
@@ -233,12 +233,17 @@ var rulesBefore = []rule{
 var rulesAfter = []rule{
 	{code: codeDenied, when: "the registry refuses what this user asks", match: isDenied, try: "vicr login HOST, as a user who may do this"},
 	{code: codeNetwork, when: "the registry answers with an error", match: is[*registry.Error], try: "run it again later; -D shows each request"},
+	{code: codeNetwork, when: "a Harbor whose API does not answer", match: is[*harbor.NoAPIError], try: "run it again later; what stands in front of HOST has to let /api through as well as /v2; the tags of a repository that you know: vicr ls HOST/PROJECT/REPO"},
 	{code: codeNetwork, when: "the registry's answer makes no sense", match: func(err error) bool {
 		return any3[*auth.AnswerError, *registry.PagingError, *harbor.AnswerError](err) || is[*harbor.ListError](err)
-	}, try: "check that HOST is the address of a registry; -D shows each request"},
+	}, try: "check that HOST is the address of a registry; -D shows each request", hints: answerHints},
+	{
+		code: codeNetwork, when: "what answers is no registry, or says more than any registry does", match: eitherOf(isKind(wire.TooLarge), isKind(wire.BadAnswer)),
+		try: "check that HOST is the address of a registry and that nothing on the way changes its answers; -D shows each request",
+	},
 	{
 		code: codeNetwork, when: "the registry cannot be reached, or is silent", match: is[*wire.Error],
-		try: "check the address and the network: curl -v https://HOST/v2/",
+		try: "check the address and the network: curl -v https://HOST/v2/", hints: networkHints,
 	},
 	{
 		code: codeFailed, when: "the Docker engine is there or configured and does not answer",
@@ -375,8 +380,11 @@ func words(err error) string {
 	var w *wire.Error
 	if errors.As(err, &w) && w.Kind == wire.Unreachable {
 		if why := wire.Words(w.Err); why != "" {
-			return w.Host + ": " + why
+			return spokenTo(err, w) + ": " + why
 		}
+	}
+	if rate, ok := errors.AsType[*wire.RateError](err); ok && !is[*registry.LimitError](err) && errors.As(err, &w) {
+		return fmt.Sprintf("%s: it asks for fewer requests: status %d", spokenTo(err, w), rate.Status)
 	}
 	var p *fs.PathError
 	if errors.As(err, &p) { // without the name of the system call

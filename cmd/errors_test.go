@@ -131,9 +131,10 @@ func samples() []error {
 		&refusedLoginError{err: &auth.DeniedError{}}, &downloadError{err: pki.ErrPrivateKey}, &downloadError{err: &pki.BundleError{}},
 		&adminCAError{leaf: &x509.Certificate{}, err: &pki.CertError{}}, &auth.RealmError{Origin: "https://x:443", Realm: "https://x/service/token"},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, &registry.Error{Status: 401, Code: registry.CodeProjectNotFound},
-		&wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}, &registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
-		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{},
-		&wire.Error{Kind: wire.Silent, Err: bad}, &engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,
+		&wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}, &registry.LimitError{Nobody: true, Err: &wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}}, &registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
+		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{}, &harbor.NoAPIError{},
+		&wire.Error{Kind: wire.Silent, Err: bad}, &wire.Error{Kind: wire.BadAnswer, Err: &wire.AnswerError{}}, &wire.Error{Kind: wire.TooLarge, Err: &wire.TooLargeError{}},
+		&engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,
 		&engine.LoadError{}, &engine.SaveError{}, &engine.ResponseError{}, &engine.ContextError{}, &doctorError{}, &driftError{}, &driftError{remedies: []string{""}}, &unrecordedError{},
 		&atomicfile.LockedError{}, &change.UnsafeError{}, &change.DoubtError{Host: "h"}, &homeError{&atomicfile.ParentError{}}, &store.UnsafeError{}, &store.LayoutError{}, &auth.HelperError{}, &auth.ConfigError{},
 		syscall.EADDRINUSE, syscall.ELOOP, &edit.SyntaxError{}, &change.ProgramError{}, &change.ReloadError{},
@@ -149,7 +150,7 @@ func refusals() (all []error) {
 	for _, r := range []registry.Refusal{
 		registry.ProjectMissing, registry.LoginNeeded, registry.NotPermitted, registry.Hidden, registry.OverQuota, registry.ImmutableTag,
 		registry.ReadOnly, registry.ProxyProject, registry.Vulnerable, registry.Unsigned, registry.ProjectPolicy, registry.ProjectUnnamed,
-		registry.IndexRefused, registry.TypeRefused, registry.TooLarge, registry.RateLimited, registry.StorageRefused,
+		registry.IndexRefused, registry.OCIRefused, registry.TypeRefused, registry.TooLarge, registry.ManifestLarge, registry.RateLimited, registry.StorageRefused, registry.UploadAstray,
 	} {
 		code := ""
 		if r == registry.ProjectMissing {
@@ -181,11 +182,14 @@ func TestRefusalsHaveCodesAndHints(t *testing.T) {
 		{registry.Unsigned, 8, "cosign sign " + h + "/demo/app:1"},
 		{registry.ProjectPolicy, 8, "policy"},
 		{registry.ProjectUnnamed, 2, "vicr tag " + h + "/demo/app:1 " + h + "/PROJECT/demo/app:1"},
-		{registry.IndexRefused, 8, "vicr pull --platform linux/amd64 SOURCE"},
+		{registry.IndexRefused, 8, "vicr push --platform linux/amd64 " + h + "/demo/app:1"},
+		{registry.OCIRefused, 8, "oci-mediatypes=false -t " + h + "/demo/app:1 ."},
 		{registry.TypeRefused, 8, "oci-mediatypes=false"},
 		{registry.TooLarge, 6, "vicr push --chunk-size 512KiB " + h + "/demo/app:1"},
+		{registry.ManifestLarge, 6, "the administrator of " + h},
 		{registry.RateLimited, 6, "--jobs 1"},
 		{registry.StorageRefused, 6, "run it again"},
+		{registry.UploadAstray, 6, "the administrator of " + h + " has to mend the address that it has for itself"},
 	} {
 		host, _ := ref.ParseHost(h)
 		r := &registry.Error{Refusal: tt.refusal, Image: h + "/demo/app:1", Message: "not signed by cosign"}
@@ -204,6 +208,31 @@ func TestRefusalsHaveCodesAndHints(t *testing.T) {
 	err := &wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{Status: 429, After: time.Hour, At: at}}
 	if got := ruleFor(err).hintsFor(err); exitCode(err) != 6 || len(got) != 1 || !strings.Contains(got[0], "2026-01-02T03:04:05Z") {
 		t.Errorf("exit %d, %q", exitCode(err), got)
+	}
+	api := &wire.Error{Op: "GET https://" + h + "/api/projects", Host: h, Kind: wire.RateLimited, Err: &wire.RateError{Status: 429, Message: `{"errors":[]}`}}
+	if got := words(api); got != h+": it asks for fewer requests: status 429" {
+		t.Errorf("%q", got)
+	}
+	host, _ := ref.ParseHost(h)
+	for nobody, want := range map[bool]int{false: 1, true: 2} {
+		limit := aboutHost(host, &registry.LimitError{Nobody: nobody, Err: err})
+		got := ruleFor(limit).hintsFor(limit)
+		if exitCode(limit) != 6 || len(got) != want || strings.Contains(got[len(got)-1], "vicr login "+h) != nobody {
+			t.Errorf("nobody is logged in: %t: %q", nobody, got)
+		}
+	}
+	hub, _ := ref.ParseHost("docker.io")
+	away := aboutHost(hub, &wire.Error{Kind: wire.Unreachable, Host: "registry-1.docker.io", Err: syscall.ECONNREFUSED})
+	if got := words(away); !strings.HasPrefix(got, "docker.io, served by registry-1.docker.io: ") {
+		t.Errorf("%q", got)
+	}
+	if got := ruleFor(away).hintsFor(away); len(got) != 1 || !strings.HasSuffix(got[0], "https://registry-1.docker.io/v2/") {
+		t.Errorf("%q", got)
+	}
+	// What was to be read has another name; nothing here is to be tagged.
+	unnamed := aboutHost(host, &registry.Error{Op: "get manifest", Refusal: registry.ProjectUnnamed, Image: h + "/app:1"})
+	if got := strings.Join(ruleFor(unnamed).hintsFor(unnamed), "\n"); !strings.Contains(got, "vicr pull "+h+"/library/app:1") || strings.Contains(got, "vicr tag") {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -294,7 +323,7 @@ func TestSeveralArguments(t *testing.T) {
 	t.Parallel()
 	quiet := &app{env: Env{Stderr: &strings.Builder{}, Getenv: func(string) string { return "" }}}
 	run := func(fail map[int]error) error {
-		return forEach(quiet, []int{1, 2, 3}, func(n int) error { return fail[n] })
+		return forEach(t.Context(), quiet, []int{1, 2, 3}, func(n int) error { return fail[n] })
 	}
 	missing, denied := &store.NameError{}, &auth.DeniedError{}
 	for _, tt := range []struct {

@@ -112,7 +112,7 @@ func errorsPage() []byte {
 	for _, r := range sorted {
 		fmt.Fprintf(&b, "| %d | %s | %s |\n", r.code, r.when, r.try)
 	}
-	b.WriteString("\n## What docker says in the same case\n\nAs recorded with Harbor 1.1, 1.5, 1.7 and 2.16; cases that were not are not here.\n\n| code | when | docker |\n| --- | --- | --- |\n")
+	b.WriteString("\n## What docker says in the same case\n\nAs recorded with Harbor 1.1, 1.5, 1.7 and 2.16, and with docker 20.10 and vicr's sandbox;\ncases that were not are not here.\n\n| code | when | docker |\n| --- | --- | --- |\n")
 	for _, r := range sorted {
 		if r.docker != "" {
 			fmt.Fprintf(&b, "| %d | %s | `%s` |\n", r.code, r.when, r.docker)

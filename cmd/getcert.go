@@ -139,7 +139,10 @@ func adminCAHints(err error, host string) []string {
 	case e.matched:
 		return append([]string{"at a terminal, this asks for an administrator's name and password: " + trust}, hints...)
 	}
-	return append([]string{"if that is the fingerprint which the server's administrator sees, an administrator of the registry can fetch it, at a terminal: " + trust}, hints...)
+	return append([]string{
+		"the certificate that the server shows has the fingerprint " + pki.SHA256(e.leaf).String() + "; ask who runs the server whether that is right",
+		"if it is, an administrator of the registry can fetch the CA, at a terminal: " + trust,
+	}, hints...)
 }
 
 // downloadAsAdmin fetches the CA with an administrator's password. It goes to

@@ -23,9 +23,12 @@ import (
 	"github.com/vicr-cli/vicr/internal/wire"
 )
 
+// anyHost stands for the registry where an error does not say which it is about.
+const anyHost = "HOST"
+
 // hintsFor says what to type next, with the registry's name filled in.
 func (r rule) hintsFor(err error) []string {
-	host := "HOST"
+	host := anyHost
 	var h *hostError
 	if errors.As(err, &h) {
 		host = h.host.String()
@@ -94,6 +97,24 @@ func clearHints(err error, host string) []string {
 		flag = "--plain-http"
 	}
 	return []string{"if everyone on the way may read the password: vicr login " + host + " " + flag + " --allow-insecure-credentials"}
+}
+
+// unreachableHints try the very host that was spoken to.
+func unreachableHints(err error, host string) []string {
+	if w, ok := errors.AsType[*wire.Error](err); ok && w.Host != "" && spokenTo(err, w) != w.Host {
+		host = w.Host
+	}
+	return []string{"check the address and the network: curl -v https://" + host + "/v2/"}
+}
+
+// spokenTo is where w came about, with the name that was typed where that is
+// another one: Docker Hub is.
+func spokenTo(err error, w *wire.Error) string {
+	h, ok := errors.AsType[*hostError](err)
+	if ok && h.host.Endpoint() != h.host && h.host.Endpoint().String() == w.Host {
+		return h.host.String() + ", served by " + w.Host
+	}
+	return w.Host
 }
 
 // outsideHints mend an absolute link: what else one leads to is not ours to say.

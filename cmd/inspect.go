@@ -94,7 +94,8 @@ verified by its digest.
 
 Environment variables may be secrets: they are shown by --config alone, and the
 history is shown without the values that it sets. --raw and --config print the
-very bytes of the manifest or the config.`,
+very bytes of the manifest or the config; at a terminal, control characters in
+them are escaped.`,
 		Example: `  vicr inspect registry.example.com/library/ubuntu:14.04
   vicr inspect --raw --platform linux/arm64 registry.example.com/library/ubuntu:14.04
   vicr inspect --format '{{.Digest}}' registry.example.com/library/ubuntu:14.04`,
@@ -156,12 +157,12 @@ func runInspect(ctx context.Context, a *app, o inspectOptions) error {
 	return a.result(res, func(w io.Writer) error { return a.inspected(w, res) })
 }
 
-// bytes prints verified bytes as they are.
+// bytes prints verified bytes as they are, but to a terminal without what steers one.
 func (a *app) bytes(raw []byte, err error) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.env.Stdout.Write(raw); err != nil {
+	if err := a.print(raw); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil

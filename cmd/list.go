@@ -160,17 +160,22 @@ func (a *app) list(ctx context.Context, o listOptions) (listing.Listing, error) 
 		return listing.Listing{}, err
 	}
 	ways := listing.Options{Registry: r.auth, API: r.auth.API(), Open: r.wire, Base: r.base}
-	if !r.anonymous {
-		ways.Verify = func(ctx context.Context) error {
-			_, err := r.auth.Verify(ctx)
-			return err
-		}
+	ways.Service = func(ctx context.Context) (string, error) {
+		asks, err := r.auth.Learn(ctx)
+		return asks.Service, err
 	}
-	l, err := listing.Of(ctx, o.target, ways)
+	if !r.anonymous {
+		ways.Verify = r.verify
+	}
+	var l listing.Listing
+	err = a.patiently(slowAfter, "the list of "+o.target.String(), func() (err error) {
+		l, err = listing.Of(ctx, o.target, ways)
+		return err
+	})
 	switch {
 	case err != nil:
-	case l.Kind == listing.Projects && r.anonymous:
-		a.note(onlyPublic, o.target.Host)
+	case l.Kind == listing.Projects && (r.anonymous || !r.auth.HasPassword()):
+		a.noteOnlyPublic(r)
 	case len(l.Projects)+len(l.Repositories)+len(l.Tags)+len(l.Artifacts) == 0:
 		a.note("nothing is listed in %s", l.Name)
 	}
@@ -209,12 +214,12 @@ func projectRows(all []listing.Project) [][]string {
 	return rows
 }
 
-var repositoryHeader = []string{"REPOSITORY", "TAGS", "PULLS", "PUSHED"}
+var repositoryHeader = []string{"REPOSITORY", "TAGS", "ARTIFACTS", "PULLS", "UPDATED"}
 
 func repositoryRows(all []listing.Repository) [][]string {
 	var rows [][]string
 	for _, r := range all {
-		rows = append(rows, []string{r.Name, count(int64(r.Tags)), count(r.Pulls), minute(r.Updated)})
+		rows = append(rows, []string{r.Name, count(int64(r.Tags)), count(int64(r.Artifacts)), count(r.Pulls), minute(r.Updated)})
 	}
 	return rows
 }

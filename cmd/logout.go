@@ -59,7 +59,7 @@ func runLogout(ctx context.Context, a *app, o logoutOptions) error {
 	if err := a.forgetMarks(ctx, o); err != nil {
 		return err
 	}
-	return forEach(a, o.hosts, func(h ref.Host) error {
+	return forEach(ctx, a, o.hosts, func(h ref.Host) error {
 		erased, err := kept.Erase(ctx, h)
 		if err != nil {
 			return aboutHost(h, err)

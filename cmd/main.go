@@ -28,6 +28,8 @@ type Env struct {
 	// Terminal says whether questions can be asked: standard input and
 	// standard error are terminals.
 	Terminal bool
+	// Shown says whether standard output is a terminal.
+	Shown bool
 	// Euid is the effective user ID. 0 may change what is the machine's: root,
 	// and on Windows an elevated process; there it is -1 for all others.
 	Euid int
@@ -56,6 +58,7 @@ func OS() Env {
 		Getenv:     os.Getenv,
 		Environ:    os.Environ(),
 		Terminal:   isTerminal(os.Stdin) && isTerminal(os.Stderr),
+		Shown:      isTerminal(os.Stdout),
 		Euid:       euid(),
 		Executable: exe,
 		Now:        time.Now,

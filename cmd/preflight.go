@@ -27,17 +27,7 @@ func (*createFlag) Type() string     { return "visibility" }
 // mayPush finds out before a byte is sent whether the user may push img, and
 // makes its project where that was wanted. It costs nothing when all is well:
 // the token that it looks at is the one that the push brings along.
-//
-// Whoever is nobody is let in everywhere or nowhere: the push itself finds that
-// out with its first request, which has no byte of a blob yet.
-func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, create createFlag) error {
-	if r.anonymous && create == "" {
-		return nil
-	}
-	asks, err := r.auth.Learn(ctx)
-	if err != nil {
-		return err
-	}
+func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, asks auth.Asks, create createFlag) error {
 	if !harbor.IsService(asks.Service) {
 		if create != "" {
 			a.note("%s has no projects: none is created", img.Host)
@@ -68,6 +58,17 @@ func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, create create
 	}
 	r.auth.Forget() // the tokens of before know nothing of it
 	return r.whyNoPush(ctx, img)
+}
+
+// asksFor learns how the registry asks who somebody is. Whoever is nobody is let
+// in everywhere or nowhere, which the push finds out with its first request,
+// before it has a byte of a blob: then nothing is asked, unless a project is to
+// be created.
+func (r *road) asksFor(ctx context.Context, create createFlag) (auth.Asks, error) {
+	if r.anonymous && create == "" {
+		return auth.Asks{}, nil
+	}
+	return r.auth.Learn(ctx)
 }
 
 // whyNoLogin is err, or that the registry wants a login from whom nothing was

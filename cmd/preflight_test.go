@@ -77,7 +77,11 @@ func TestAtATerminalAPushAsksAboutAMissingProject(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer r.wire.CloseIdleConnections()
-				err = a.mayPush(t.Context(), r, img, "")
+				asks, learnt := r.auth.Learn(t.Context())
+				if learnt != nil {
+					t.Fatal(learnt)
+				}
+				err = a.mayPush(t.Context(), r, img, asks, "")
 				if code := exitCode(err); code != tt.code {
 					t.Errorf("exit code %d, want %d: %v", code, tt.code, err)
 				}

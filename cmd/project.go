@@ -20,7 +20,16 @@ const (
 	public  = "public"
 )
 
-const onlyPublic = "nobody is logged in: these are the public ones; vicr login %s shows yours"
+// noteOnlyPublic says why there may be more projects than are listed: Harbor's
+// API shows those of a user by password alone.
+func (a *app) noteOnlyPublic(r *road) {
+	switch {
+	case r.anonymous:
+		a.note("nobody is logged in: these are the public ones; vicr login %s shows yours", r.host)
+	case !r.auth.HasPassword():
+		a.note("what is kept for %s is a token, by which its API shows the public ones alone; vicr login %s, with name and password, shows yours", r.host, r.host)
+	}
+}
 
 type projectOptions struct {
 	host   ref.Host
@@ -178,12 +187,15 @@ func runProjectList(ctx context.Context, a *app, o projectOptions) error {
 	if err != nil {
 		return err
 	}
-	if r.anonymous {
-		a.note(onlyPublic, o.host)
-	} else if _, err := r.auth.Verify(ctx); err != nil { // with a wrong password Harbor lists what nobody may see
+	a.noteOnlyPublic(r)
+	if err := r.verify(ctx); err != nil { // with a wrong password Harbor lists what nobody may see
 		return err
 	}
-	all, err := api.Projects(ctx, info)
+	var all []harbor.Project
+	err = a.patiently(slowAfter, "the list of "+o.host.String(), func() (err error) {
+		all, err = api.Projects(ctx, info)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -206,6 +218,15 @@ func projectsText(out io.Writer, all []projectRow) error {
 		return err
 	}
 	return w.Flush()
+}
+
+// verify asks whether the credentials, if there are any, are right.
+func (r *road) verify(ctx context.Context) error {
+	if r.anonymous {
+		return nil
+	}
+	_, err := r.auth.Verify(ctx)
+	return err
 }
 
 // harbor finds out, without credentials, that the registry is a Harbor, and

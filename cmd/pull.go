@@ -7,6 +7,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/vicr-cli/vicr/internal/change"
 	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
@@ -88,7 +89,7 @@ func runPull(ctx context.Context, a *app, o pullOptions) error {
 		}
 		chosen = &p
 	}
-	return forEach(a, o.images, func(img ref.Image) error {
+	return forEach(ctx, a, o.images, func(img ref.Image) error {
 		return aboutHost(img.Host, pullOne(ctx, a, img, at, o, chosen))
 	})
 }
@@ -122,15 +123,21 @@ func (a *app) copyTo(ctx context.Context, at place, img ref.Image, src transfer.
 
 // moved prints the result of one transfer: the name, pinned to its digest.
 func (a *app) moved(img ref.Image, at place, m transfer.Result) error {
+	res := a.movedTo(img, at.String(), m)
+	return a.result(res, line("%s", img.WithDigest(res.Digest)))
+}
+
+// movedTo is the result of one transfer, and says what was left out of it.
+func (a *app) movedTo(img ref.Image, at string, m transfer.Result) movedResult {
 	res := movedResult{
 		Image: img.String(), Digest: m.Resolved.Digest.String(), Manifest: m.Root.Digest.String(),
-		Place: at.String(), Bytes: m.Bytes, Reused: m.Reused, Left: []string{},
+		Place: at, Bytes: m.Bytes, Reused: m.Reused, Left: []string{},
 	}
 	for _, d := range m.Left {
 		res.Left = append(res.Left, d.Digest.String())
 		a.note("left out: layer %s, which may not be distributed; the manifest says where it comes from", d.Digest)
 	}
-	return a.result(res, line("%s", img.WithDigest(res.Digest)))
+	return res
 }
 
 // checkMove judges what pull and push have in common.
@@ -154,12 +161,24 @@ func parsePlatform(s string) (*v1.Platform, error) {
 
 // forEach does the same with every argument. One failing argument does not
 // keep the others from being done; when all fail alike that error is the result.
-func forEach[T any](a *app, all []T, do func(T) error) error {
+// Whoever interrupts one wants none of those that follow.
+func forEach[T any](ctx context.Context, a *app, all []T, do func(T) error) error {
 	var errs []error
 	for _, one := range all {
-		if err := do(one); err != nil {
-			errs = append(errs, err)
+		err := ctx.Err()
+		if err == nil {
+			err = do(one)
 		}
+		if err == nil {
+			continue
+		}
+		if end := interruption(ctx, err); end != nil {
+			for _, err := range errs {
+				a.fail(err)
+			}
+			return end
+		}
+		errs = append(errs, err)
 	}
 	if len(errs) == 0 {
 		return nil
@@ -179,4 +198,14 @@ func forEach[T any](a *app, all []T, do func(T) error) error {
 		return last
 	}
 	return &partlyError{failed: len(errs), of: len(all)}
+}
+
+// interruption is what to say where err came of the end of ctx, or of Ctrl-C at
+// a question; nil where it did not. What could not be put back is said first.
+func interruption(ctx context.Context, err error) error {
+	switch {
+	case is[errSignal](err), ctx.Err() != nil && is[*change.RollbackError](err):
+		return err
+	}
+	return context.Cause(ctx)
 }

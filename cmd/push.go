@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/auth"
@@ -20,12 +21,13 @@ import (
 const minChunk = 64 << 10
 
 type pushOptions struct {
-	images []ref.Image
-	from   string
-	jobs   int
-	create createFlag
-	chunk  string
-	tls    tlsFlags
+	images   []ref.Image
+	from     string
+	platform string
+	jobs     int
+	create   createFlag
+	chunk    string
+	tls      tlsFlags
 }
 
 func newPush(a *app) *cobra.Command {
@@ -35,6 +37,7 @@ func newPush(a *app) *cobra.Command {
 		Short: "Bring images from the engine, vicr's store or a folder to a registry",
 		Example: `  vicr push registry.example.com/demo/ubuntu:14.04
   vicr push --from oci:ubuntu registry.example.com/demo/ubuntu:14.04
+  vicr push --platform linux/amd64 registry.example.com/demo/ubuntu:14.04
   vicr push --create-project registry.example.com/new/ubuntu:14.04`,
 		Args: atLeast(1, "the names of images"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -47,6 +50,7 @@ func newPush(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&o.from, "from", "auto", "the `place` that has the images: auto, docker, store or oci:DIR[:TAG]")
+	c.Flags().StringVar(&o.platform, "platform", "", "the platform to choose out of an index, as in linux/arm64; default: the whole index")
 	c.Flags().IntVarP(&o.jobs, "jobs", "j", 4, "how many blobs are under way at the same time")
 	c.Flags().Var(&o.create, "create-project", "create the project if it is missing: private or public")
 	c.Flags().Lookup("create-project").NoOptDefVal = private
@@ -67,12 +71,16 @@ func runPush(ctx context.Context, a *app, o pushOptions) error {
 	if err != nil {
 		return err
 	}
-	return forEach(a, o.images, func(img ref.Image) error {
-		return aboutHost(img.Host, pushOne(ctx, a, img, from, chunk, o))
+	chosen, err := parsePlatform(o.platform)
+	if err != nil {
+		return err
+	}
+	return forEach(ctx, a, o.images, func(img ref.Image) error {
+		return aboutHost(img.Host, pushOne(ctx, a, img, from, chunk, chosen, o))
 	})
 }
 
-func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk int64, o pushOptions) error {
+func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk int64, p *v1.Platform, o pushOptions) error {
 	at, err := a.openSource(ctx, from, img)
 	if err != nil {
 		return err
@@ -82,26 +90,33 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	if err != nil {
 		return err
 	}
-	if err := a.mayPush(ctx, r, img, o.create); err != nil {
+	asks, err := r.asksFor(ctx, o.create)
+	if err != nil {
+		return err
+	}
+	if err := a.mayPush(ctx, r, img, asks, o.create); err != nil {
 		return err
 	}
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
 	dst := registry.Open(img, r.auth, r.base).InChunks(chunk).Remembering(memo.OpenPushes(a.dirs().Cache))
-	moved, err := a.relayPush(ctx, at, img, dst)
+	how := transfer.Options{Platform: p, Jobs: o.jobs, OnBegin: func(root v1.Descriptor) { a.warnUnlisted(asks, img, root) }}
+	moved, err := a.relayPush(ctx, at, img, dst, how)
 	if errors.Is(err, engine.ErrNoRelay) {
-		moved, err = a.copyFrom(ctx, at, img, dst, o.jobs)
+		moved, err = a.copyFrom(ctx, at, img, dst, how)
 	}
 	if err != nil {
 		return r.whyNoLogin(err)
 	}
+	moved.Resolved = moved.Root // an index that one image was chosen out of stayed here
 	return a.moved(img, at, moved)
 }
 
-func (a *app) copyFrom(ctx context.Context, at place, img ref.Image, dst transfer.Sink, jobs int) (transfer.Result, error) {
+func (a *app) copyFrom(ctx context.Context, at place, img ref.Image, dst transfer.Sink, how transfer.Options) (transfer.Result, error) {
 	src, closeSource := at.source(img)
 	onEvent, done := a.progress()
 	defer done()
-	moved, err := transfer.Copy(ctx, src, dst, transfer.Options{Jobs: jobs, OnEvent: onEvent})
+	how.OnEvent = onEvent
+	moved, err := transfer.Copy(ctx, src, dst, how)
 	if cerr := closeSource(); err == nil {
 		err = cerr
 	}

@@ -12,12 +12,20 @@ import (
 	"github.com/vicr-cli/vicr/internal/wire"
 )
 
+// What docker says in cases that are told apart here.
+const (
+	sayNoProject = "unauthorized: project nope not found: project nope not found (Harbor 2); denied: requested access to the resource is denied (Harbor 1)"
+	sayNoPush    = "unauthorized: unauthorized to access repository: demo/dk2, action: push: ... (Harbor 2); denied: requested access to the resource is denied (Harbor 1)"
+	sayUnnamed   = "received unexpected HTTP status: 500 Internal Server Error (after a minute; Harbor 1)"
+	say413       = "error parsing HTTP 413 response body: invalid character '<' looking for beginning of value: \"<html>...413 Request Entity Too Large..."
+)
+
 // refusalRules are what registries refuse, each with what docker says of it
 // where that was recorded.
 var refusalRules = []rule{
 	{
 		code: codeUsage, when: "the name has no project in it, and Harbor keeps every image in one", match: isRefusal(registry.ProjectUnnamed), try: "write HOST/PROJECT/NAME; the projects: vicr ls HOST", hints: refusalHints,
-		docker: "received unexpected HTTP status: 500 Internal Server Error (after a minute; Harbor 1)",
+		docker: sayUnnamed,
 	},
 	{
 		code: codeDenied, when: "nobody is logged in", match: isRefusal(registry.LoginNeeded), try: "vicr login HOST", hints: refusalHints,
@@ -43,28 +51,40 @@ var refusalRules = []rule{
 	},
 	{
 		code: codeRefused, when: "the registry is in read-only mode", match: isRefusal(registry.ReadOnly), try: "run it again when the administrator has ended read-only mode; vicr pull works meanwhile",
+		docker: "denied: The system is in read only mode. Any modification is prohibited.",
 	},
-	{code: codeRefused, when: "the project is a proxy cache", match: isRefusal(registry.ProxyProject), try: "push to another project: vicr ls HOST", hints: refusalHints},
+	{code: codeRefused, when: "the project is a proxy cache", match: isRefusal(registry.ProxyProject), try: "push to another project: vicr ls HOST", hints: refusalHints, docker: "denied: can not push artifact to a proxy project: cache"},
 	{
 		code: codeRefused, when: "the image has vulnerabilities that its project does not give out", match: isRefusal(registry.Vulnerable),
-		try: "push a mended image, or have an administrator of the project put the vulnerabilities on its CVE allowlist",
+		try:    "push a mended image, or have an administrator of the project put the vulnerabilities on its CVE allowlist",
+		docker: "unknown: current image with 3 vulnerabilities cannot be pulled due to configured policy in 'Prevent images with vulnerability severity of \"High\" or higher from running.' ...",
 	},
 	{
 		code: codeRefused, when: "the image has no signature, and its project gives out none without", match: isRefusal(registry.Unsigned),
 		try: "have the image signed: cosign sign HOST/NAME@DIGEST, or the tool that the message names", hints: refusalHints,
+		docker: "unknown: The image is not signed by cosign.",
 	},
 	{code: codeRefused, when: "a policy of the project forbids it", match: isRefusal(registry.ProjectPolicy), try: "ask an administrator of the project about the policy that the message names"},
 	{
 		code: codeRefused, when: "the registry takes images for one platform alone", match: isRefusal(registry.IndexRefused),
-		try: "pull one platform where the image comes from, and push that: vicr pull --platform linux/amd64 NAME", hints: refusalHints,
+		try: "choose one image, from the same place: vicr push --platform linux/amd64 NAME", hints: refusalHints,
 	},
-	{code: codeRefused, when: "the registry does not take this media type", match: isRefusal(registry.TypeRefused), try: "build the image with docker's media types: docker buildx build --output type=image,oci-mediatypes=false"},
+	{
+		code: codeRefused, when: "the registry is older than OCI's media types, and calls such a manifest invalid", match: isRefusal(registry.OCIRefused),
+		try: "build the image with docker's media types: docker buildx build --provenance=false --output type=image,oci-mediatypes=false", hints: refusalHints,
+	},
+	{code: codeRefused, when: "the registry does not take this media type", match: isRefusal(registry.TypeRefused), try: "build the image with docker's media types: docker buildx build --provenance=false --output type=image,oci-mediatypes=false"},
 	{
 		code: codeNetwork, when: "the storage that the registry sends clients to refuses", match: isRefusal(registry.StorageRefused),
 		try: "run it again, since its links are good for a while only; if that does not help, the administrator of HOST has to look at its storage",
 	},
-	{code: codeNetwork, when: "what stands in front of the registry takes no request so large", match: isRefusal(registry.TooLarge), try: "vicr push --chunk-size 512KiB NAME sends it in smaller requests", hints: refusalHints},
-	{code: codeNetwork, when: "the registry asks for fewer requests, for longer than vicr waits", match: eitherOf(isRefusal(registry.RateLimited), isKind(wire.RateLimited)), try: "run it again later, with fewer at once: --jobs 1", hints: rateHints},
+	{
+		code: codeNetwork, when: "the registry sends uploads on to another address than its own, which refuses them", match: isRefusal(registry.UploadAstray),
+		try: "the administrator of HOST has to mend the address that it has for itself: external_url of Harbor, or the Host and X-Forwarded-Proto headers of a proxy in front",
+	},
+	{code: codeNetwork, when: "what stands in front of the registry takes no request so large", match: isRefusal(registry.TooLarge), try: "vicr push --chunk-size 512KiB NAME sends it in smaller requests", hints: refusalHints, docker: say413},
+	{code: codeNetwork, when: "what stands in front of the registry takes no manifest so large", match: isRefusal(registry.ManifestLarge), try: "a manifest cannot be sent in parts: the administrator of HOST has to let larger requests through; in nginx that is client_max_body_size", docker: say413},
+	{code: codeNetwork, when: "the registry asks for fewer requests, for longer than vicr waits", match: eitherOf(isRefusal(registry.RateLimited), isKind(wire.RateLimited)), try: "run it again later, with fewer at once: --jobs 1", hints: rateHints, docker: "toomanyrequests"},
 }
 
 // isRefusal matches what a registry refused for that reason.
@@ -105,6 +125,9 @@ func refusalHints(err error, host string) []string {
 	project := host + "/" + r.Project()
 	switch r.Refusal {
 	case registry.ProjectUnnamed:
+		if r.Reads() {
+			return []string{"every image is in a project; if it is in library: vicr pull " + host + "/library/" + img.Repository + reference(img) + "; the projects: vicr ls " + host}
+		}
 		return []string{"every image is in a project: vicr tag " + r.Image + " " + host + "/PROJECT/" + img.Repository + reference(img) + "; the projects: vicr ls " + host}
 	case registry.ProjectMissing:
 		if r.Reads() { // a project made now has nothing in it
@@ -123,7 +146,9 @@ func refusalHints(err error, host string) []string {
 	case registry.Unsigned:
 		return signHints(r, img)
 	case registry.IndexRefused:
-		return []string{"push one platform: where the image comes from, vicr pull --platform linux/amd64 SOURCE, then vicr tag SOURCE " + r.Image + " and vicr push " + r.Image}
+		return onePlatform(img)
+	case registry.OCIRefused:
+		return []string{buildForDocker(img), "or push it from a Docker engine without the containerd image store: vicr push --from docker " + r.Image}
 	case registry.TooLarge:
 		return []string{"send smaller requests: vicr push --chunk-size 512KiB " + r.Image}
 	}
@@ -151,11 +176,15 @@ func signHints(r *registry.Error, img ref.Image) []string {
 	return nil
 }
 
-// rateHints say when the registry wants to be asked again.
-func rateHints(err error, _ string) []string {
-	var limited *wire.RateError
-	if !errors.As(err, &limited) || limited.At.IsZero() {
-		return nil
+// rateHints say when the registry wants to be asked again, and by whom.
+func rateHints(err error, host string) (hints []string) {
+	if rate, ok := errors.AsType[*wire.RateError](err); ok && !rate.At.IsZero() {
+		hints = append(hints, "run it again after "+rate.At.UTC().Format(time.RFC3339)+", "+rate.After.Round(time.Second).String()+" from now")
+	} else {
+		hints = append(hints, "run it again later, with fewer at once: --jobs 1")
 	}
-	return []string{"run it again after " + limited.At.UTC().Format(time.RFC3339)}
+	if limit, ok := errors.AsType[*registry.LimitError](err); ok && limit.Nobody {
+		hints = append(hints, "or log in, since most registries let a user ask more often than nobody: vicr login "+host)
+	}
+	return hints
 }

@@ -41,13 +41,18 @@ func (a *app) relayPull(ctx context.Context, at place, img ref.Image, src transf
 	return r.Pull(ctx, img, src, head, *p, onEvent)
 }
 
-// relayPush has the engine push img.
-func (a *app) relayPush(ctx context.Context, at place, img ref.Image, dst *registry.Repository) (transfer.Result, error) {
+// relayPush has the engine push img. It pushes all that it has: one platform of
+// several is no matter of it.
+func (a *app) relayPush(ctx context.Context, at place, img ref.Image, dst *registry.Repository, how transfer.Options) (transfer.Result, error) {
 	r, err := a.relay(at)
-	if err != nil {
-		return transfer.Result{}, err
+	if err != nil || how.Platform != nil {
+		return transfer.Result{}, engine.ErrNoRelay
 	}
 	onEvent, done := a.progress()
 	defer done()
-	return r.Push(ctx, img, dst, onEvent)
+	moved, err := r.Push(ctx, img, dst, onEvent)
+	if err == nil {
+		how.OnBegin(moved.Root) // what the engine pushes is not known before
+	}
+	return moved, err
 }

@@ -39,10 +39,13 @@ type tlsFlags struct {
 	plainHTTP  bool
 }
 
-func (t *tlsFlags) register(s *pflag.FlagSet) {
-	s.StringVar(&t.caFile, "ca-file", "", "trust the CAs in this `file` for the registry, and no others")
-	s.BoolVar(&t.skipVerify, "insecure-skip-verify", false, "do not verify who the registry is")
-	s.BoolVar(&t.plainHTTP, "plain-http", false, "speak plain HTTP to the registry")
+func (t *tlsFlags) register(s *pflag.FlagSet) { t.registerAs(s, "", "the registry") }
+
+// registerAs is register with something before the names of the flags.
+func (t *tlsFlags) registerAs(s *pflag.FlagSet, prefix, registry string) {
+	s.StringVar(&t.caFile, prefix+"ca-file", "", "trust the CAs in this `file` for "+registry+", and no others")
+	s.BoolVar(&t.skipVerify, prefix+"insecure-skip-verify", false, "do not verify who "+registry+" is")
+	s.BoolVar(&t.plainHTTP, prefix+"plain-http", false, "speak plain HTTP to "+registry)
 }
 
 func (t tlsFlags) check() error {

@@ -136,7 +136,7 @@ func TestAnAdministratorsCAInAScript(t *testing.T) {
 	}{
 		{"nothing to compare", []string{"--accept-new"}, []string{
 			"no CA was found: it does not come with the certificate that is served, and Harbor before 1.7 gives it to administrators only",
-			"hint: if that is the fingerprint which the server's administrator sees", "vicr trust HOST --fingerprint " + leaf,
+			"hint: the certificate that the server shows has the fingerprint " + leaf + "; ask who runs the server", "vicr trust HOST --fingerprint " + leaf,
 			"/data/ca_download/ca.crt", "vicr trust HOST --ca-file ca.crt",
 		}},
 		{"the leaf", []string{"--fingerprint", leaf}, []string{"no CA was found: ", "hint: at a terminal, this asks for an administrator's name and password: vicr trust HOST --fingerprint " + leaf}},

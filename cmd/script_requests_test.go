@@ -36,6 +36,10 @@ var operations = []operation{
 	{"pull one image of an index", "pull --to store --platform linux/arm64 HOST/library/hello:1.0", 5, "an image of two layers; Harbor 1 has it without an index, which is one request less"},
 	{"pull one image of an index again", "pull --to store --platform linux/arm64 HOST/library/hello:1.0", 1, "what the index names is in the store"},
 	{"tag", "tag --remote HOST/demo/app:1 HOST/demo/app:3", 2, ""},
+	{"copy within a registry", "copy HOST/demo/app:1 HOST/demo/other:1", 6, "the manifest, a POST that mounts for each of three layers and the config, and a PUT"},
+	{"copy within a registry again", "copy HOST/demo/app:1 HOST/demo/other:1", 2, "the manifest, and a HEAD since the copy is remembered"},
+	{"copy an index", "copy HOST/library/hello:1.0 HOST/demo/hello:1.0", 11, "two images of a layer that they share, and another each; Harbor 1 has one image without an index"},
+	{"copy an index again", "copy HOST/library/hello:1.0 HOST/demo/hello:1.0", 2, "the images that the index names are not asked for"},
 }
 
 // The number of requests for each operation, by kind, as the registry counts

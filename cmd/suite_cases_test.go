@@ -16,9 +16,11 @@ func suitePolicies() map[string]sandbox.Policy {
 		"inside VIC":          {Admiral: true},
 		"OIDC":                {AuthMode: "oidc_auth"},
 		"small bodies":        {MaxBody: 1000},
+		"before OCI":          {NoOCI: true},
 		"busy":                {TooMany: 1 << 20, RetryAfter: time.Hour},
 		"https lost":          {InsecureLocation: true},
 		"absolute links":      {AbsoluteLinks: true},
+		"no mounts":           {NoMount: true},
 	}
 }
 
@@ -57,11 +59,9 @@ func harbors() []sandbox.Like {
 	return slices.DeleteFunc(sandbox.Likes(), func(l sandbox.Like) bool { return l == sandbox.Distribution })
 }
 
-// suiteRows is the suite. The rows of vicr copy, with a mount and with a mount
-// refused, come with that command: there is none yet, and what a mount does is
-// held by the tests of registry.MountFrom.
+// suiteRows is the suite.
 func suiteRows() []row {
-	return slices.Concat(trustRows(), loginRows(), listRows(), projectRows(), pushRows(), pullRows(), leaveRows())
+	return slices.Concat(trustRows(), loginRows(), listRows(), projectRows(), pushRows(), pullRows(), copyRows(), leaveRows())
 }
 
 func trustRows() []row {
@@ -164,6 +164,10 @@ func pushRows() []row {
 		{name: "push where https is lost behind a proxy", at: "https lost", as: "dev", argv: from + "HOST/demo/app:7"},
 		{name: "push without a project", as: "dev", argv: from + "HOST/app:1", live: true},
 		{name: "push of all platforms", as: "dev", argv: "push -j 1 --from oci:INDEX HOST/demo/multi:1"},
+		{name: "push of one platform, of OCI's media types", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/amd64 HOST/demo/oci:1"},
+		{name: "push of one platform, again", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/amd64 HOST/demo/oci:1"},
+		{name: "push of a platform that is not there", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/s390x HOST/demo/oci:1"},
+		{name: "push of OCI's media types to an old registry", at: "before OCI", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/amd64 HOST/demo/oci:1"},
 		{name: "push of what is not there", as: "dev", argv: "push --from store HOST/demo/app:1", live: true},
 	}
 }
@@ -188,6 +192,38 @@ func pullRows() []row {
 		{name: "pull from a busy registry", at: "busy", as: "dev", argv: "pull --to store HOST/demo/app:1"},
 		{name: "tag", as: "dev", argv: "tag --in store HOST/demo/app:1 HOST/demo/app:2", setup: []string{"pull --to store HOST/demo/app:1"}},
 		{name: "tag of what is not there", argv: "tag --in store HOST/library/hello:1.0 HOST/demo/hello:2"},
+	}
+}
+
+func copyRows() []row {
+	app := "copy -j 1 HOST/demo/app:1 "
+	return []row{
+		{name: "copy, mounted", as: "dev", argv: "copy -j 1 HOST/vicr-e2e-NEW/app:2 HOST/vicr-e2e-OPEN/copied:1", live: true},
+		{name: "copy again", as: "dev", argv: app + "HOST/empty/copied:1", setup: []string{app + "HOST/empty/copied:1"}},
+		{name: "copy, the mount refused", at: "no mounts", as: "dev", argv: app + "HOST/empty/copied:1"},
+		{name: "copy of one platform", as: "dev", argv: "copy -j 1 --platform linux/arm64 HOST/library/hello:1.0 HOST/empty/hello:arm64"},
+		{name: "copy of a platform that is missing", as: "dev", argv: "copy -j 1 --platform linux/s390x HOST/library/hello:1.0 HOST/empty/hello:s390x", likes: []sandbox.Like{sandbox.Harbor216, sandbox.Distribution}},
+		{name: "copy of all tags", as: "dev", argv: "copy -j 1 --all-tags HOST/vicr-e2e-NEW/app HOST/vicr-e2e-OPEN/all", live: true},
+		{name: "copy with referrers", as: "dev", argv: "copy -j 1 --referrers HOST/demo/app:1 HOST/empty/signed:1"},
+		{name: "copy into the store", as: "dev", argv: "copy -j 1 HOST/vicr-e2e-NEW/app:2 store", live: true},
+		{name: "copy out of a folder", as: "dev", argv: "copy -j 1 oci:IMAGE HOST/empty/copied:2"},
+		{name: "copy, a missing tag", as: "dev", argv: "copy HOST/vicr-e2e-NEW/app:missing HOST/vicr-e2e-OPEN/copied:2", live: true},
+		{name: "copy, a missing repository", as: "dev", argv: "copy HOST/demo/missing:1 HOST/empty/copied:1"},
+		{name: "copy of all tags, a missing repository", as: "dev", argv: "copy --all-tags HOST/demo/missing HOST/empty/copied"},
+		{name: "copy of what is not to be seen", as: "stranger", argv: app + "HOST/demo/copied:1"},
+		{name: "copy, a guest", as: "guest", argv: app + "HOST/demo/copied:1"},
+		{name: "copy, nobody", argv: app + "HOST/empty/copied:1"},
+		{name: "copy, a wrong password", as: "dev?", argv: app + "HOST/empty/copied:1"},
+		{name: "copy to a public project of others", as: "dev", argv: app + "HOST/library/copied:1"},
+		{name: "copy to a missing project", as: "dev", argv: "copy HOST/vicr-e2e-NEW/app:2 HOST/vicr-e2e-missing/app:1", live: true},
+		{name: "copy --create-project", as: "dev", argv: "copy -j 1 --create-project HOST/demo/app:1 HOST/copied/app:1"},
+		{name: "copy --create-project of what is missing", as: "dev", argv: "copy --create-project HOST/demo/app:missing HOST/unmade/app:1"},
+		{name: "copy over an immutable tag", as: "dev", argv: app + "HOST/fixed/app:1"},
+		{name: "copy beyond the quota", as: "dev", argv: app + "HOST/full/app:1"},
+		{name: "copy to a read-only registry", at: "read-only", as: "dev", argv: app + "HOST/empty/app:1"},
+		{name: "copy against the policy for vulnerabilities", as: "dev", argv: "copy HOST/risky/app:1 HOST/empty/app:1"},
+		{name: "copy without a project", as: "dev", argv: "copy HOST/vicr-e2e-NEW/app:2 HOST/app:1", live: true},
+		{name: "copy by other flags at each end", as: "dev", argv: "copy --src-plain-http HOST/demo/app:1 HOST/empty/app:1"},
 	}
 }
 

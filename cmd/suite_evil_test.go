@@ -58,10 +58,13 @@ func suiteTrickRows() []trick {
 	tags := row{as: "dev", argv: "ls HOST/demo/app"}
 	pull := row{as: "dev", argv: "pull -j 1 --to store HOST/demo/app:1"}
 	push := row{as: "dev", argv: "push -j 1 --from oci:IMAGE HOST/empty/app:9"}
+	copied := row{as: "dev", argv: "copy -j 1 HOST/demo/app:1 HOST/empty/app:9"}
+	tied := row{as: "dev", argv: "copy -j 1 --referrers HOST/demo/app:1 HOST/empty/app:9"}
 	create := row{as: "dev", argv: "project create HOST/another"}
 	tokens := func(r row) row { r.likes = harbors(); return r }
 	plain := func(r row) row { r.likes = []sandbox.Like{sandbox.Distribution}; return r }
 	referrers := row{as: "dev", argv: "inspect HOST/demo/app:1", likes: []sandbox.Like{sandbox.Harbor216}}
+	nobody := row{argv: "pull -j 1 --to store HOST/library/hello:1.0"}
 	ours := row{argv: "trust --for vicr --accept-new HOST", blank: true, likes: []sandbox.Like{sandbox.Harbor17, sandbox.Harbor216}}
 	asked := row{argv: "trust --for vicr --ca-file CA --accept-new HOST", blank: true}
 	all := []trick{
@@ -89,6 +92,12 @@ func suiteTrickRows() []trick {
 		{push, part("POST", "/uploads/"), 202, "Location: CLEAR/upload", refused},
 		{push, part("PUT", "/manifests/"), 307, toEvil + "manifest", refused},
 		{push, part("PUT", "/manifests/"), 0, toEvil + "manifest", ignored},
+		{copied, anonymous("/v2/"), 401, realmAt + `"EVIL/token"`, refused},
+		{copied, part("GET", "/manifests/"), 307, toEvil + "bearer", contacted},
+		{copied, part("POST", "/uploads/"), 307, toEvil + "upload", refused},
+		{copied, part("POST", "/uploads/"), 202, toEvil + "upload", contacted},
+		{copied, part("POST", "/uploads/"), 201, toEvil + "blob", refused}, // as if it were there: its manifest is not taken
+		{tied, part("GET", "/tags/"), 0, "Link: <EVIL/tags?last=x>; rel=\"next\"", refused},
 		{list, testkit.On("GET", "/api/"), 307, toEvil + "api", contacted},
 		{tokens(list), testkit.On("GET", "/api/"), 401, realmAt + `"EVIL/token"`, refused},
 		{plain(list), testkit.On("GET", "/api/"), 401, realmAt + `"EVIL/token"`, ignored},
@@ -98,6 +107,10 @@ func suiteTrickRows() []trick {
 		{referrers, part("GET", "/referrers/"), 0, "Link: <EVIL/referrers>; rel=\"next\"", ignored},
 		{asked, anonymous("/v2/"), 401, realmAt + `"EVIL/token"`, contacted},
 		{ours, part("GET", "/getcert"), 307, toEvil + "ca", refused},
+		{nobody, anonymous("/v2/"), 401, realmAt + `"EVIL/token"`, contacted},
+		{nobody, anonymous("/v2/"), 401, realmAt + `"EVIL/home"`, contacted},
+		{nobody, anonymous("/v2/"), 401, realmAt + `"CLEAR/token"`, refused},
+		{tokens(nobody), part("GET", "/blobs/"), 307, toEvil + "bearer", contacted},
 	}
 	for i := range all {
 		t := &all[i]
@@ -157,13 +170,16 @@ func suiteTricks(t *testing.T, like sandbox.Like, images map[string]string) stri
 }
 
 // openFront starts a registry that misbehaves by script.
-func openFront(t *testing.T, like sandbox.Like, ca *testkit.Cert, images map[string]string) (*testkit.Front, *counter) {
+func openFront(t *testing.T, like sandbox.Like, ca *testkit.Cert, images map[string]string, adjust ...func(*sandbox.Options)) (*testkit.Front, *counter) {
 	t.Helper()
 	var inside http.Handler
 	front := testkit.NewFront(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { inside.ServeHTTP(w, r) }))
 	server := front.Serve(t, ca.NewLeaf(t, testkit.SANs("127.0.0.1")).TLS(ca))
 	o := suiteOptions(like, "")
 	o.Policy.Realm = server.Listener.Addr().String()
+	for _, change := range adjust {
+		change(&o)
+	}
 	s, err := sandbox.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -97,14 +97,16 @@ func liveCounter(t *testing.T) (c *counter, like string) {
 }
 
 // removeProject deletes a project that a live run may have made, with its
-// repository. That it is not there is no error.
+// repositories. That it is not there is no error.
 func (c *counter) removeProject(ctx context.Context, like, name string) error {
 	if !strings.HasPrefix(name, "vicr-e2e-") {
 		return fmt.Errorf("%s is not one of the suite", name)
 	}
 	if strings.HasPrefix(like, "harbor-2") {
-		if _, err := c.api(ctx, http.MethodDelete, "/api/v2.0/projects/"+name+"/repositories/app"); err != nil {
-			return err
+		for _, repository := range []string{"app", "copied", "all"} {
+			if _, err := c.api(ctx, http.MethodDelete, "/api/v2.0/projects/"+name+"/repositories/"+repository); err != nil {
+				return err
+			}
 		}
 		_, err := c.api(ctx, http.MethodDelete, "/api/v2.0/projects/"+name)
 		return err
@@ -126,7 +128,7 @@ func (c *counter) removeProject(ctx context.Context, like, name string) error {
 		if p.Name != name { // the question is for a part of the name
 			continue
 		}
-		for _, what := range []string{"/app/tags/2", "/app"} { // 1.1 deletes tags alone, and with the last one the repository
+		for _, what := range []string{"/app/tags/2", "/app", "/copied/tags/1", "/copied", "/all/tags/2", "/all"} { // 1.1 deletes tags alone, and with the last one the repository
 			if _, err := c.api(ctx, http.MethodDelete, "/api/repositories/"+name+what); err != nil {
 				return err
 			}

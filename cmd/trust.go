@@ -191,7 +191,7 @@ func runTrust(ctx context.Context, a *app, o trustOptions) error {
 	if a.underSudo() && o.root == "" && o.half == "" {
 		return a.trustThroughUser(ctx, o)
 	}
-	return forEach(a, o.targets, func(t target) error { return aboutHost(t.host, a.aboutHome(trustOne(ctx, a, t, o))) })
+	return forEach(ctx, a, o.targets, func(t target) error { return aboutHost(t.host, a.aboutHome(trustOne(ctx, a, t, o))) })
 }
 
 // A trusting is one run of trust for one target.

@@ -84,7 +84,7 @@ func runUntrust(ctx context.Context, a *app, o untrustOptions) error {
 		err = nil // what it is about is forgotten by this undo, or said again
 	}
 	if err == nil {
-		err = forEach(a, o.targets, func(t target) error { return aboutHost(t.host, a.aboutHome(untrustOne(ctx, a, t, site, o))) })
+		err = forEach(ctx, a, o.targets, func(t target) error { return aboutHost(t.host, a.aboutHome(untrustOne(ctx, a, t, site, o))) })
 	}
 	if a.underSudo() && o.root == "" {
 		// The user's own part, also when something of the machine's was left.

@@ -13,13 +13,17 @@ import (
 type Asks struct {
 	Scheme  string // "bearer", "basic"; "": it asks nobody, or in no way that is known
 	Service string // of "bearer", as the registry wrote it
+	Message string // that came with it, raw and cut short; "" if there was none
 }
 
 // Learn finds out how the registry asks who somebody is: with one request and
 // no credentials, unless it is known. Requests that follow bring what is needed
 // at once. The error is that of the round-tripper below.
 func (t *Transport) Learn(ctx context.Context) (Asks, error) {
-	if t.known() == nil {
+	t.mu.Lock()
+	known := t.bearer != nil || t.basicAsked || t.basicOK
+	t.mu.Unlock()
+	if !known {
 		if err := t.learn(ctx); err != nil {
 			return Asks{}, err
 		}
@@ -28,8 +32,8 @@ func (t *Transport) Learn(ctx context.Context) (Asks, error) {
 	defer t.mu.Unlock()
 	switch {
 	case t.bearer != nil:
-		return Asks{Scheme: schemeBearer, Service: t.bearer.params["service"]}, nil
-	case t.basicAsked:
+		return Asks{Scheme: schemeBearer, Service: t.bearer.params["service"], Message: t.message}, nil
+	case t.basicAsked, t.basicOK:
 		return Asks{Scheme: schemeBasic}, nil
 	}
 	return Asks{}, nil

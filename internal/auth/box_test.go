@@ -79,7 +79,10 @@ func TestVerifyAtEveryGeneration(t *testing.T) {
 		{Name: "oidc", Password: "right", Kind: sandbox.OIDC},
 	}
 	for _, like := range sandbox.Likes() {
-		for _, u := range users {
+		for i, u := range users {
+			if u.Kind == sandbox.Robot && !(like == sandbox.Harbor216 || like == sandbox.Distribution || like == sandbox.Harbor110 && i < 4) {
+				continue // it has no such robots
+			}
 			t.Run(string(like)+" "+u.Name, func(t *testing.T) {
 				t.Parallel()
 				o := sandbox.Options{Like: like, Users: users, Policy: sandbox.Policy{LoginDelay: 10 * time.Millisecond}}

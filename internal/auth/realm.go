@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -100,6 +101,40 @@ func parseRealm(text string) (u *url.URL, why string) {
 		}
 	}
 	return u, ""
+}
+
+// realm is where tokens are asked for, as the registry writes it in text. Who is
+// nobody may ask any token service over https: nothing goes there that says who
+// asks, and the transport below, which was told of no such host, holds that and
+// verifies it. What comes back is sent to the registry alone.
+func (t *Transport) realm(text string) (*url.URL, error) {
+	u, err := t.policy.realmOf(t.base, text)
+	foreign, ok := errors.AsType[*RealmError](err)
+	if !ok || foreign.Origin == "" || !t.credentials.IsZero() {
+		return u, err
+	}
+	if u, _ = parseRealm(text); u.Scheme != schemeHTTPS { // it has been parsed before
+		return nil, err
+	}
+	return u, nil
+}
+
+// refusedRealm is err, with which asking the realm failed, as one about the
+// realm if it is. To agree helps where the realm itself was refused a password,
+// and not where it redirects.
+func (t *Transport) refusedRealm(realm *url.URL, text string, err error) error {
+	policy, ok := errors.AsType[*wire.PolicyError](err)
+	if !ok {
+		return err
+	}
+	e := &RealmError{Host: t.base.Host, Realm: text, Why: policy.Why, Err: err}
+	switch {
+	case policy.Redirected:
+		e.Why = "it redirects to " + quote(policy.URL) + ", where no token is asked for"
+	case !t.credentials.IsZero():
+		e.Origin = wire.OriginOf(realm)
+	}
+	return e
 }
 
 // realmOf judges the realm that the registry at base names. What is sent for a

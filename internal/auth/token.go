@@ -92,7 +92,7 @@ func (t *Transport) tokenFor(ctx context.Context, want scopeSet, stale *token) (
 // fetch asks the token service for a token.
 func (t *Transport) fetch(ctx context.Context, want scopeSet) (*token, error) {
 	c := t.known()
-	realm, err := t.policy.realmOf(t.base, c.params["realm"])
+	realm, err := t.realm(c.params["realm"])
 	if err != nil {
 		return nil, err
 	}
@@ -102,12 +102,7 @@ func (t *Transport) fetch(ctx context.Context, want scopeSet) (*token, error) {
 	start := t.now()
 	resp, err := t.ask(ctx, realm, c.params["service"], want)
 	if err != nil {
-		if wire.KindOf(err) == wire.Policy {
-			return nil, &RealmError{
-				Host: t.base.Host, Realm: c.params["realm"], Origin: wire.OriginOf(realm), Why: err.Error(), Err: err,
-			}
-		}
-		return nil, err
+		return nil, t.refusedRealm(realm, c.params["realm"], err)
 	}
 	defer discard(resp)
 	switch resp.StatusCode {
@@ -161,7 +156,7 @@ func (t *Transport) ask(ctx context.Context, realm *url.URL, service string, wan
 	}
 	req.Header.Set("Accept", "application/json")
 	if !t.credentials.hasPassword() {
-		return t.inner.RoundTrip(req)
+		return t.sendSparingly(req, false)
 	}
 	req.Header.Set("Authorization", t.basicPass().header)
 	return t.sendSecret(req)
@@ -194,18 +189,26 @@ func (t *Transport) basicPass() pass {
 }
 
 // sendSecret sends req, which has a secret in it that is not yet known to be
-// right. The transport below would repeat it on its own; here each time counts.
-// The caller has the turn.
+// right. The caller has the turn.
 func (t *Transport) sendSecret(req *http.Request) (*http.Response, error) {
+	return t.sendSparingly(req, true)
+}
+
+// sendSparingly sends req at most three times, and where it has a secret in it
+// counts each time. The transport below would repeat it on its own, and oftener:
+// also after a 500, which the token service of Harbor 1 gives for a name without
+// a project as often as it is asked.
+func (t *Transport) sendSparingly(req *http.Request, secret bool) (*http.Response, error) {
 	pause := firstPause
-	for {
-		if !t.count() {
+	for sent := 1; ; sent++ {
+		if secret && !t.count() {
 			closeBody(req)
 			return nil, t.refused()
 		}
 		resp, err := t.inner.RoundTrip(once(req))
 		wait, again := passes(resp, err)
-		if !again || !t.left() || (req.Method != http.MethodGet && req.Method != http.MethodHead) {
+		last := sent == maxSends || secret && !t.left()
+		if !again || last || (req.Method != http.MethodGet && req.Method != http.MethodHead) {
 			return resp, err
 		}
 		if resp != nil {

@@ -31,9 +31,10 @@ type Transport struct {
 	mu         sync.Mutex
 	bearer     *challenge // as the registry last wrote it; nil: not seen
 	tokens     []*token
-	basicAsked bool // the registry asked for HTTP Basic when nothing was at stake
-	basicOK    bool // the registry accepted the password by HTTP Basic
-	sends      int  // of secrets, since the registry last accepted what came of one
+	basicAsked bool   // the registry asked for HTTP Basic when nothing was at stake
+	message    string // with which the registry asked then, raw
+	basicOK    bool   // the registry accepted the password by HTTP Basic
+	sends      int    // of secrets, since the registry last accepted what came of one
 	refusal    *DeniedError
 }
 
@@ -57,6 +58,10 @@ func NewTransport(inner http.RoundTripper, base *url.URL, c Credentials, p Polic
 
 // LoggedIn says whether there are credentials for the registry.
 func (t *Transport) LoggedIn() bool { return !t.credentials.IsZero() }
+
+// HasPassword says whether there is a user name with a password: what a registry
+// serves beside /v2/ takes no token.
+func (t *Transport) HasPassword() bool { return t.credentials.hasPassword() }
 
 // A pass is what a request carries to be let in.
 type pass struct {
@@ -230,8 +235,10 @@ func (t *Transport) learn(ctx context.Context) error {
 	if !ok || resp.StatusCode != http.StatusUnauthorized || t.isAnotherHost(resp) {
 		return nil
 	}
+	message := messageOf(resp)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.message = message
 	if c.scheme == schemeBearer {
 		t.bearer = &c
 	} else {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/context/store"
@@ -102,7 +104,8 @@ func contextName(o ResolveOptions) (string, error) {
 
 func currentContext(dir string) (string, error) {
 	// Many keep the file elsewhere and link to it.
-	file, err := filepath.EvalSymlinks(filepath.Join(dir, "config.json"))
+	path := filepath.Join(dir, "config.json")
+	file, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -110,11 +113,14 @@ func currentContext(dir string) (string, error) {
 		file, err = filepath.Abs(file)
 	}
 	if err != nil {
-		return "", err
+		return "", plainFault(path, err)
 	}
 	data, _, err := atomicfile.Machine().Read(file, maxConfig)
-	if len(data) == 0 || err != nil {
-		return "", err
+	if err != nil {
+		return "", plainFault(file, err)
+	}
+	if len(data) == 0 {
+		return "", nil
 	}
 	var c struct {
 		CurrentContext string `json:"currentContext"`
@@ -124,6 +130,18 @@ func currentContext(dir string) (string, error) {
 		return "", errors.New("not valid JSON")
 	}
 	return c.CurrentContext, nil
+}
+
+// plainFault is err, of reading path, in plain words: those of Go name calls of
+// the system, and for links that lead in a circle a function of its library.
+func plainFault(path string, err error) error {
+	if _, circle := os.Stat(path); errors.Is(circle, syscall.ELOOP) {
+		return fmt.Errorf("%s: %w", path, syscall.ELOOP)
+	}
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("%s: %w", p.Path, p.Err)
+	}
+	return err
 }
 
 // endpoint is what a context says of its engine (docker/cli cli/context, EndpointMetaBase).

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -120,5 +122,38 @@ func TestResolveTLS(t *testing.T) {
 	}
 	if c, err := engine.ResolveTLS(engine.ResolveOptions{DockerHost: "tcp://x:1", Context: "x", ConfigDir: t.TempDir()}); c != nil || err != nil {
 		t.Errorf("DOCKER_HOST with the TLS of a context: %v (%v)", c, err)
+	}
+}
+
+// Go's own words would be "EvalSymlinks: too many links" and "lstat /x: ...".
+func TestAConfigThatCannotBeReachedIsSaidInPlainWords(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		make func(dir string) (string, error) // what is docker's folder
+		want string
+	}{
+		"a circle": {func(dir string) (string, error) {
+			return dir, os.Symlink("config.json", filepath.Join(dir, "config.json"))
+		}, "config.json: " + syscall.ELOOP.Error()},
+		"a file where the folder is": {func(dir string) (string, error) {
+			file := filepath.Join(dir, "docker")
+			return file, os.WriteFile(file, nil, 0o600)
+		}, ": not a directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, err := tt.make(t.TempDir())
+			if err != nil {
+				t.Skip(err) // links need a right of their own on Windows
+			}
+			_, _, err = engine.Resolve(engine.ResolveOptions{ConfigDir: dir})
+			var c *engine.ContextError
+			if runtime.GOOS == "windows" && err == nil {
+				return // there is no such file, it says
+			}
+			if !errors.As(err, &c) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "lstat") || strings.Contains(err.Error(), "EvalSymlinks") {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
 	}
 }

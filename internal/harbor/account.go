@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,8 +26,10 @@ const (
 
 // The values of [Info].AuthMode that change what a user types as the password.
 const (
-	ModeOIDC = "oidc_auth" // people have a CLI secret for it
-	ModeLDAP = "ldap_auth" // that of the directory
+	ModeOIDC  = "oidc_auth" // people have a CLI secret for it
+	ModeLDAP  = "ldap_auth" // that of the directory
+	ModeUAA   = "uaa_auth"  // that of Cloud Foundry's UAA
+	ModeProxy = "http_auth" // that of a service which Harbor asks
 )
 
 // An Account is what is known about somebody who logged in.
@@ -113,6 +116,18 @@ func isRobot(user string) bool { return strings.HasPrefix(user, robotPrefix) }
 
 // LooksLikeRobot says whether a name may be a robot's, with whatever prefix.
 func LooksLikeRobot(user string) bool { return strings.ContainsAny(user, "$+") }
+
+// HasRobots says whether there are accounts for robots, as from 1.8 on; true
+// where the version is not told.
+func (i Info) HasRobots() bool {
+	minor, ok := strings.CutPrefix(i.Version, "v1.")
+	if !ok {
+		return true
+	}
+	minor, _, _ = strings.Cut(minor, ".")
+	n, err := strconv.Atoi(minor)
+	return err != nil || n >= 8
+}
 
 // LostDollar says whether user may be what a shell made of a robot's name: of
 // robot$ci or robot$demo+ci in double quotes, robot and robot+ci are left.

@@ -225,3 +225,14 @@ func TestARefusedAdministratorAsksOnce(t *testing.T) {
 		t.Errorf("%v after %d requests", err, asked.Load())
 	}
 }
+
+func TestWhichHarborsHaveRobots(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]bool{
+		"v1.1.2": false, "v1.7.8-deadbeef": false, "v1.8.0": true, "v1.10.19-b1a56175": true, "v2.16.0-c50c7ddd": true, "": true, "v1.x": true,
+	} {
+		if got := (Info{Version: version}).HasRobots(); got != want {
+			t.Errorf("%s: %v", version, got)
+		}
+	}
+}

@@ -19,10 +19,11 @@ const maxListed = 10_000
 // A ListedRepository is a repository as a list shows it. What the version of
 // Harbor does not tell is -1, or the zero time.
 type ListedRepository struct {
-	Name    string // with the project; may hold any byte
-	Tags    int    // 2.x: artifacts
-	Pulls   int64
-	Updated time.Time // of the last push
+	Name      string // with the project; may hold any byte
+	Tags      int    // before 2.0
+	Artifacts int    // from 2.0 on
+	Pulls     int64
+	Updated   time.Time // of the last push or pull (AddPullCount in src/pkg/repository/dao)
 }
 
 // A ListedArtifact is a manifest of a repository with its tags, or, before 2.0,
@@ -59,7 +60,7 @@ func (c *Client) Repositories(ctx context.Context, i Info, project string) (all 
 }
 
 func parseRepository(raw json.RawMessage) (ListedRepository, bool) {
-	r := ListedRepository{Tags: -1, Pulls: -1}
+	r := ListedRepository{Tags: -1, Artifacts: -1, Pulls: -1}
 	if bytes.HasPrefix(raw, []byte(`"`)) { // 1.1
 		err := json.Unmarshal(raw, &r.Name)
 		return r, err == nil && r.Name != ""
@@ -75,10 +76,11 @@ func parseRepository(raw json.RawMessage) (ListedRepository, bool) {
 		return r, false
 	}
 	r.Name, r.Updated = v.Name, moment(v.Updated)
-	for _, n := range []*int{v.Tags, v.Artifacts} {
-		if n != nil {
-			r.Tags = *n
-		}
+	if v.Tags != nil {
+		r.Tags = *v.Tags
+	}
+	if v.Artifacts != nil {
+		r.Artifacts = *v.Artifacts
 	}
 	if v.Pulls != nil {
 		r.Pulls = *v.Pulls

@@ -46,6 +46,9 @@ func (c *Client) pages(ctx context.Context, path string, query url.Values, add f
 		if raw, err = c.nextPage(path, header, query, number, got); err != nil {
 			return err
 		}
+		if raw != "" && got < leastNew*(number-freePages) {
+			return &ListError{Path: path, Why: fmt.Sprintf("%d pages brought %d things, and there are more", number, got)}
+		}
 		if asked[raw] {
 			return &ListError{Path: path, Why: "the pages go round in a circle"}
 		}

@@ -23,6 +23,8 @@ const (
 	pageSize        = 100 // the most that Harbor gives at once
 	maxPage         = 4 << 20
 	maxPages        = 1000
+	freePages       = 50      // whatever they bring
+	leastNew        = 5       // things that a page beyond those has to bring, on the average
 	maxProjects     = 100_000 // of one list
 	maxRefusal      = 8 << 10 // bytes of a refusal that are read
 	publicText      = "true"

@@ -93,9 +93,11 @@ type Project struct {
 // registry does not tell is -1 or "".
 type Repository struct {
 	Name    string // with the project
-	Tags    int    // Harbor 2.x: artifacts
+	Tags    int    // Harbor before 2.0
 	Pulls   int64
-	Updated string // RFC 3339: when something was pushed last
+	Updated string // RFC 3339: when something was pushed or pulled last
+
+	Artifacts int // Harbor 2.x
 }
 
 // An Artifact is a manifest, or, in Harbor before 2.0, one tag. What the
@@ -116,6 +118,9 @@ type Options struct {
 	API      http.RoundTripper // what is beside it, with credentials
 	Open     http.RoundTripper // without credentials, to find out what it is
 	Base     *url.URL
+	// Service is the one that the challenge at /v2/ names, "" if none is; nil: it
+	// is not known. By it a Harbor is told whose API does not answer.
+	Service func(context.Context) (string, error)
 	// Verify asks whether the credentials are right; nil: there are none. A
 	// Harbor shows to a wrong password what it shows to nobody.
 	Verify func(context.Context) error
@@ -129,7 +134,7 @@ type NoProjectError struct {
 func (e *NoProjectError) Error() string { return fmt.Sprintf("there is no project %q", e.Project) }
 
 // Of lists what is below t. Errors are [*NoProjectError], those of packages
-// harbor and registry, of the round-trippers and of Verify.
+// harbor and registry, of the round-trippers, of Service and of Verify.
 func Of(ctx context.Context, t Target, o Options) (Listing, error) {
 	l := Listing{Name: t.String(), Projects: []Project{}, Repositories: []Repository{}, Tags: []string{}, Artifacts: []Artifact{}}
 	info, isHarbor, err := harbor.NewClient(o.Open, o.Base).Detect(ctx, "")
@@ -137,7 +142,7 @@ func Of(ctx context.Context, t Target, o Options) (Listing, error) {
 		return l, err
 	}
 	if !isHarbor {
-		err = l.plain(ctx, t, o)
+		err = l.withoutAPI(ctx, t, o)
 		return l, err
 	}
 	project, repository, deep := strings.Cut(t.Path, "/")
@@ -176,7 +181,7 @@ func (l *Listing) repositories(ctx context.Context, h *harbor.Client, info harbo
 	}
 	l.More = more
 	for _, r := range all {
-		l.Repositories = append(l.Repositories, Repository{Name: r.Name, Tags: r.Tags, Pulls: r.Pulls, Updated: stamp(r.Updated)})
+		l.Repositories = append(l.Repositories, Repository{Name: r.Name, Tags: r.Tags, Artifacts: r.Artifacts, Pulls: r.Pulls, Updated: stamp(r.Updated)})
 	}
 	l.sortRepositories()
 	return err
@@ -225,6 +230,25 @@ func (l *Listing) tags(ctx context.Context, t Target, o Options) error {
 	return err
 }
 
+// withoutAPI lists what the registry itself has. Of a Harbor whose API does not
+// answer that is the tags of a repository alone.
+func (l *Listing) withoutAPI(ctx context.Context, t Target, o Options) error {
+	service := ""
+	if o.Service != nil {
+		var err error
+		if service, err = o.Service(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !harbor.IsService(service):
+		return l.plain(ctx, t, o)
+	case strings.Contains(t.Path, "/"):
+		return l.tags(ctx, t, o)
+	}
+	return harbor.NewClient(o.Open, o.Base).WhyNoAPI(ctx)
+}
+
 // plain lists what a registry without Harbor's API has. A name in it may stand
 // for a repository, and for a part of the names of others.
 func (l *Listing) plain(ctx context.Context, t Target, o Options) error {
@@ -255,7 +279,7 @@ func (l *Listing) plain(ctx context.Context, t Target, o Options) error {
 
 func (l *Listing) named(names []string) {
 	for _, n := range names {
-		l.Repositories = append(l.Repositories, Repository{Name: n, Tags: -1, Pulls: -1})
+		l.Repositories = append(l.Repositories, Repository{Name: n, Tags: -1, Artifacts: -1, Pulls: -1})
 	}
 	l.sortRepositories()
 }

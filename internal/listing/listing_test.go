@@ -55,6 +55,12 @@ func start(t *testing.T, o sandbox.Options) *world {
 // as lists a path as a user, or as nobody; password "" is the right one.
 func (w *world) as(t *testing.T, user, password, path string) (listing.Listing, error) {
 	t.Helper()
+	host, o := w.ways(t, user, password)
+	return listing.Of(t.Context(), listing.Target{Host: host, Path: path}, o)
+}
+
+func (w *world) ways(t *testing.T, user, password string) (ref.Host, listing.Options) {
+	t.Helper()
 	host, err := ref.ParseHost(w.box.Host())
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +83,8 @@ func (w *world) as(t *testing.T, user, password, path string) (listing.Listing, 
 	if !c.IsZero() {
 		o.Verify = func(ctx context.Context) error { _, err := tr.Verify(ctx); return err }
 	}
-	return listing.Of(t.Context(), listing.Target{Host: host, Path: path}, o)
+	o.Service = func(ctx context.Context) (string, error) { asks, err := tr.Learn(ctx); return asks.Service, err }
+	return host, o
 }
 
 // shown is a listing in short: names, with + before what is public and the
@@ -98,7 +105,7 @@ func shown(l listing.Listing) string {
 		all = append(all, l.Tags...)
 	}
 	for _, r := range l.Repositories {
-		all = append(all, fmt.Sprintf("%s:%d", r.Name, r.Tags))
+		all = append(all, fmt.Sprintf("%s:%d", r.Name, max(r.Tags, r.Artifacts)))
 	}
 	return string(l.Kind) + " " + strings.Join(all, " ")
 }

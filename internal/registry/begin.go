@@ -50,10 +50,13 @@ func (r *Repository) begin(ctx context.Context, desc v1.Descriptor, again bool) 
 	if again || r.mounting() == mute {
 		return r.lookAndBegin(ctx, desc)
 	}
-	if r.from != "" && r.from != r.img.Repository {
-		u, has, err := r.mount(ctx, desc, r.from)
+	if from := r.mountable(); from != "" {
+		u, has, err := r.mount(ctx, desc, from)
 		if is[statusError](err) || is[*Error](err) { // the token service of Harbor 1 fails for a name without a project
 			err = nil
+		}
+		if err == nil && !has {
+			r.notMountable()
 		}
 		switch {
 		case err != nil || has:

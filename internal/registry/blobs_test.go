@@ -237,6 +237,35 @@ func TestUploadLocations(t *testing.T) {
 	})
 }
 
+// An upload that goes on at another origin over https is sent there without a
+// login, as docker and containerd do. What is refused there is not the user's.
+func TestARefusalWhereAnUploadGoesOnIsNotTheRegistrys(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed} {
+		for _, chunk := range []int64{0, 1000} {
+			other := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") != "" {
+					t.Error("credentials were sent on")
+				}
+				w.WriteHeader(status)
+			}))
+			t.Cleanup(other.Close)
+			s := serve(t, beginAt(func(_ *http.Request, path string) string { return other.URL + path }))
+			layer := transfertest.Content{}.Layer(transfertest.Bytes(1, 5000))
+			_, err := s.open(t, "demo/app:1").InChunks(chunk).PutBlob(t.Context(), layer, func(_ context.Context, offset int64) (io.ReadCloser, error) {
+				return io.NopCloser(bytes.NewReader(transfertest.Bytes(1, 5000)[offset:])), nil
+			})
+			e, ok := errors.AsType[*registry.Error](err)
+			if !ok || e.Refusal != registry.UploadAstray || e.Elsewhere != other.URL || errors.Is(err, transfer.ErrNotFound) {
+				t.Errorf("%d: %v", status, err)
+			}
+			if want := "the registry sends the upload on to \"" + other.URL + "\", where no login goes, and that refuses it"; err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+	}
+}
+
 // beginAt begins every upload at one location.
 func beginAt(location func(r *http.Request, path string) string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, r *http.Request) bool {

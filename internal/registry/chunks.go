@@ -84,7 +84,7 @@ func (r *Repository) sendChunk(ctx context.Context, at *url.URL, offset int64, p
 	discard(resp)
 	location := resp.Header.Get("Location")
 	if location == "" {
-		return nil, &wire.Error{Op: "push blob", Host: r.base.Host, Kind: wire.BadAnswer, Err: errors.New("the answer does not say where the upload goes on")}
+		return nil, &wire.Error{Op: opPush, Host: r.base.Host, Kind: wire.BadAnswer, Err: errors.New("the answer does not say where the upload goes on")}
 	}
 	return wire.Join(at, secured(r.base, location))
 }

@@ -20,6 +20,7 @@ import (
 const (
 	CodeProjectNotFound     = "PROJECT_NOT_FOUND"
 	CodeNotFound            = "NOT_FOUND" // Harbor 2
+	CodeManifestInvalid     = "MANIFEST_INVALID"
 	CodeManifestUnknown     = "MANIFEST_UNKNOWN"
 	CodeNameUnknown         = "NAME_UNKNOWN"
 	CodeBlobUnknown         = "BLOB_UNKNOWN"
@@ -29,7 +30,10 @@ const (
 	CodeUnauthorized        = "UNAUTHORIZED"
 )
 
-const opTags = "list tags"
+const (
+	opTags = "list tags"
+	opPush = "push blob"
+)
 
 const maxMessage = 300 // bytes of the registry's message that are shown
 
@@ -42,7 +46,10 @@ type Error struct {
 	Code    string // the registry's, or ""
 	Message string // the registry's, raw; or ""
 	Refusal Refusal
-	Err     error // of the round-tripper, if it had the answer; may be nil
+	// Elsewhere is the origin that answered, where that is not the registry's
+	// own but one that it sent to; else "".
+	Elsewhere string
+	Err       error // of the round-tripper, if it had the answer; may be nil
 }
 
 func (e *Error) Error() string {
@@ -69,7 +76,7 @@ func (e *Error) Unwrap() error {
 	case CodeBlobUploadUnknown, CodeManifestBlobUnknown:
 		return nil
 	}
-	if e.Status == http.StatusNotFound {
+	if e.Status == http.StatusNotFound && e.Refusal != UploadAstray {
 		return transfer.ErrNotFound
 	}
 	return e.Err
@@ -95,7 +102,7 @@ func bounded(s string) string {
 }
 
 // fail makes an error of an answer, and closes it.
-func (r *Repository) fail(op string, resp *http.Response) error {
+func (r *Repository) fail(op string, resp *http.Response) *Error {
 	e := &Error{Op: op, Image: r.img.String(), Status: resp.StatusCode}
 	if op == opTags {
 		e.Image = r.img.Name() // of no tag

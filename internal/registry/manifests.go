@@ -215,9 +215,10 @@ func (r *Repository) put(ctx context.Context, reference string, desc v1.Descript
 		return err
 	}
 	if !done(resp.StatusCode) {
-		return r.fail("push manifest", resp)
+		return r.fail("push manifest", resp).ofManifest(desc.MediaType)
 	}
 	discard(resp)
+	r.sawSubject(resp)
 	return checkDigest("manifest", desc.Digest, resp)
 }
 

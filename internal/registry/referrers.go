@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -26,6 +28,11 @@ const (
 	KindSBOM        = "sbom"
 	KindOther       = "other"
 )
+
+// cosignTags are what cosign adds to the tag of [tagOf].
+var cosignTags = []struct{ suffix, kind string }{
+	{".sig", KindSignature}, {".att", KindAttestation}, {".sbom", KindSBOM},
+}
 
 // A Referrer is something that was laid beside an image about it. That it is
 // there proves nothing: no signature is verified here. The types may hold any byte.
@@ -50,17 +57,21 @@ func (r *Repository) Referrers(ctx context.Context, of v1.Hash) ([]Referrer, err
 	if err != nil {
 		return nil, err
 	}
-	for _, of := range []struct{ tag, kind string }{
-		{tagOf(of) + ".sig", KindSignature}, {tagOf(of) + ".att", KindAttestation}, {tagOf(of) + ".sbom", KindSBOM},
-	} {
-		m, err := r.get(ctx, of.tag, "")
+	for _, t := range cosignTags {
+		tag := tagOf(of) + t.suffix
+		m, err := r.get(ctx, tag, "")
 		if errors.Is(err, transfer.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, Referrer{Kind: of.kind, MediaType: string(m.desc.MediaType), Digest: m.desc.Digest, Size: m.desc.Size, Tag: of.tag})
+		// One that the registry lists too is no second one.
+		if i := slices.IndexFunc(all, func(x Referrer) bool { return x.Digest == m.desc.Digest && x.Kind == t.kind }); i >= 0 {
+			all[i].Tag = tag
+			continue
+		}
+		all = append(all, Referrer{Kind: t.kind, MediaType: string(m.desc.MediaType), Digest: m.desc.Digest, Size: m.desc.Size, Tag: tag})
 	}
 	return all, nil
 }
@@ -71,7 +82,18 @@ func lacksAPI(status int) bool {
 	return status >= http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusTooManyRequests
 }
 
-func tagOf(of v1.Hash) string { return of.Algorithm + "-" + of.Hex }
+// tagOf is the tag that stands for what refers to a manifest: no more than 64
+// characters of the digest, so that it is a tag.
+func tagOf(of v1.Hash) string {
+	const most = 64
+	return of.Algorithm + "-" + of.Hex[:min(len(of.Hex), most)]
+}
+
+// IsReferrerTag says whether a tag stands for what refers to an image, as the
+// OCI distribution spec's or cosign's.
+func IsReferrerTag(tag string) bool { return referrerTag.MatchString(tag) }
+
+var referrerTag = regexp.MustCompile(`^sha(256|512)-[0-9a-f]{64}(\.(sig|att|sbom))?$`)
 
 // listed asks the API.
 func (r *Repository) listed(ctx context.Context, of v1.Hash) ([]Referrer, error) {
@@ -102,7 +124,7 @@ func (r *Repository) listed(ctx context.Context, of v1.Hash) ([]Referrer, error)
 		if err != nil || next == "" {
 			return all, err
 		}
-		if len(some) == 0 || len(all) >= maxReferrers || page == maxPages {
+		if len(some) == 0 || len(all) >= maxReferrers || page == freePages {
 			return all[:min(len(all), maxReferrers)], nil
 		}
 		u.RawQuery = next

@@ -83,6 +83,13 @@ func TestReferrersByWhateverTheRegistryHas(t *testing.T) {
 			return (strings.HasSuffix(r.URL.Path, tag+".sig") || strings.HasSuffix(r.URL.Path, tag+".sbom")) && index(w, referring("", 0, 1)) ||
 				refuse(w, 404, unknown)
 		}, "signature:" + tag + ".sig sbom:" + tag + ".sbom", nil},
+		"the API and a tag of cosign for the same": {func(w http.ResponseWriter, r *http.Request) bool {
+			raw := referring("", 0, 1)
+			same := transfertest.DescriptorOf("sha256", types.OCIImageIndex, []byte(raw))
+			same.ArtifactType = cosignType
+			list, _ := json.Marshal(map[string]any{"schemaVersion": 2, "manifests": []any{same}})
+			return r.URL.Path == api && index(w, string(list)) || strings.HasSuffix(r.URL.Path, tag+".sig") && index(w, raw) || refuse(w, 404, unknown)
+		}, "signature:" + tag + ".sig", nil},
 		"a type that is no type": {func(w http.ResponseWriter, r *http.Request) bool {
 			return r.URL.Path == api && index(w, `{"schemaVersion":2,"manifests":[{"digest":"`+digest+`","artifactType":"\u001b"}]}`) || refuse(w, 404, unknown)
 		}, "other", nil},

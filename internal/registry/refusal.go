@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"github.com/vicr-cli/vicr/internal/wire"
 )
 
@@ -32,10 +34,13 @@ const (
 	ProjectPolicy  Refusal = "project policy"  // not given out for another reason
 	ProjectUnnamed Refusal = "project unnamed" // HOST/NAME, where every image is in a project
 	IndexRefused   Refusal = "index refused"   // Harbor 1 takes images for one platform alone
+	OCIRefused     Refusal = "oci refused"     // Distribution before 2.7 calls such manifests invalid
 	TypeRefused    Refusal = "type refused"    // another media type
-	TooLarge       Refusal = "too large"       // for what is in front of the registry
+	TooLarge       Refusal = "too large"       // a blob, for what is in front of the registry
+	ManifestLarge  Refusal = "manifest large"  // a manifest, for that
 	RateLimited    Refusal = "rate limited"
 	StorageRefused Refusal = "storage refused" // by another host, to which the registry sent
+	UploadAstray   Refusal = "upload astray"   // refused by another origin, at which the registry said that it goes on
 )
 
 // A form is how a refusal is told: by some generation of Harbor, or by every
@@ -86,7 +91,10 @@ type knower interface{ LoggedIn() bool }
 // know of logins counts as logged in.
 func (r *Repository) refusalOf(e *Error, resp *http.Response) Refusal {
 	denied := e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
-	if denied && resp.Request != nil && wire.OriginOf(resp.Request.URL) != wire.OriginOf(r.base) {
+	if resp.Request != nil && wire.OriginOf(resp.Request.URL) != wire.OriginOf(r.base) {
+		e.Elsewhere = wire.OriginOf(resp.Request.URL)
+	}
+	if denied && e.Elsewhere != "" && e.Op != opPush {
 		return StorageRefused // it knows no users, and was told of none
 	}
 	for _, f := range forms {
@@ -94,7 +102,10 @@ func (r *Repository) refusalOf(e *Error, resp *http.Response) Refusal {
 			return f.refusal
 		}
 	}
-	if !denied {
+	switch {
+	case e.Elsewhere != "" && e.Op == opPush && e.Status < http.StatusInternalServerError:
+		return UploadAstray
+	case !denied:
 		return Unexplained
 	}
 	if k, ok := r.rt.(knower); ok && !k.LoggedIn() {
@@ -143,16 +154,38 @@ func (e *Error) limitWords() string {
 	switch e.Refusal {
 	case IndexRefused:
 		return "the registry takes images for one platform, no index"
+	case OCIRefused:
+		return "the registry does not know OCI's media types"
 	case TypeRefused:
 		return "the registry does not take this media type"
 	case TooLarge:
 		return "it is too large for what stands in front of the registry"
+	case ManifestLarge:
+		return "the manifest is too large for what stands in front of the registry"
 	case RateLimited:
 		return "the registry asks for fewer requests"
 	case StorageRefused:
 		return "the storage that the registry sends to refuses"
+	case UploadAstray:
+		return "the registry sends the upload on to " + strconv.Quote(e.Elsewhere) + ", where no login goes, and that refuses it"
 	}
 	return ""
+}
+
+// ofManifest is e, of a manifest that was to be pushed as mediaType. What
+// Distribution says of a type that it does not know is all that it says of a
+// manifest that it cannot read, and those that are sent here can be read.
+func (e *Error) ofManifest(mediaType types.MediaType) *Error {
+	unknown := e.Refusal == TypeRefused || e.Refusal == Unexplained && e.Status == http.StatusBadRequest && e.Code == CodeManifestInvalid
+	switch {
+	case e.Refusal == TooLarge:
+		e.Refusal = ManifestLarge
+	case e.Refusal == TypeRefused && mediaType.IsIndex():
+		e.Refusal = IndexRefused
+	case unknown && strings.Contains(string(mediaType), ".oci."):
+		e.Refusal = OCIRefused
+	}
+	return e
 }
 
 // Project is the project that the image is in; "" if its name has none.
@@ -165,18 +198,21 @@ func (e *Error) Project() string {
 	return project
 }
 
-// do sends req. A scope without a project makes the token service of Harbor 1
+// do sends req. That there were too many requests is a [*LimitError]. A scope without a project makes the token service of Harbor 1
 // fail, and says nothing of why.
 func (r *Repository) do(req *http.Request) (*http.Response, error) {
 	resp, err := r.rt.RoundTrip(req)
 	if err == nil {
 		return resp, nil
 	}
+	if rate, ok := errors.AsType[*wire.RateError](err); ok {
+		return nil, r.limited(req, rate, err)
+	}
 	failed, ok := errors.AsType[statusError](err)
 	if !ok || failed.StatusCode() < http.StatusInternalServerError || strings.Contains(r.img.Repository, "/") {
 		return nil, err
 	}
-	return nil, &Error{Op: "get a token", Image: r.img.String(), Status: failed.StatusCode(), Refusal: ProjectUnnamed, Err: err}
+	return nil, &Error{Op: opOf(req), Image: r.img.String(), Status: failed.StatusCode(), Refusal: ProjectUnnamed, Err: err}
 }
 
 // A statusError is an error of the round-tripper that came of an HTTP status,

@@ -167,8 +167,56 @@ func TestAskedToWait(t *testing.T) {
 	b := newBox(t, sandbox.Options{Policy: sandbox.Policy{TooMany: 99, RetryAfter: time.Hour}})
 	err := pushTo(t, b.open(t, "dev", "demo/app:1"))
 	e, ok := errors.AsType[*wire.RateError](err)
-	if !ok || wire.KindOf(err) != wire.RateLimited || e.After != time.Hour || !strings.Contains(err.Error(), "1h0m0s") {
+	if !ok || wire.KindOf(err) != wire.RateLimited || e.After != time.Hour {
 		t.Errorf("got %v", err)
+	}
+	limit, ok := errors.AsType[*registry.LimitError](err)
+	if !ok || limit.Op != "push blob" || limit.Code != "TOOMANYREQUESTS" || limit.Nobody || strings.ContainsRune(err.Error(), '{') {
+		t.Errorf("got %#v: %v", limit, err)
+	}
+	_, err = b.open(t, "", "library/hello:1.0").Resolve(t.Context())
+	if limit, ok := errors.AsType[*registry.LimitError](err); !ok || limit.Op != "get manifest" || !limit.Nobody {
+		t.Errorf("nobody got %v", err)
+	}
+}
+
+// What is said of a manifest is not what is said of a blob.
+func TestManifestsThatAreNotTaken(t *testing.T) {
+	t.Parallel()
+	small := func(manifest, layer types.MediaType) *transfertest.Source {
+		c := transfertest.Content{}
+		root := c.AddJSON(manifest, map[string]any{
+			"schemaVersion": 2, "mediaType": manifest, "config": c.Config(transfertest.Amd64()), "layers": []any{c.Add(layer, []byte("layer"))},
+		})
+		return &transfertest.Source{Root: root, Content: c}
+	}
+	docker := small(types.DockerManifestSchema2, types.DockerLayer)
+	oci := small(types.OCIManifestSchema1, types.OCILayer)
+	for _, tc := range []struct {
+		name   string
+		like   sandbox.Like
+		policy sandbox.Policy
+		src    *transfertest.Source
+		want   registry.Refusal
+		say    string
+	}{
+		{"413", sandbox.Distribution, sandbox.Policy{MaxBody: 300}, docker, registry.ManifestLarge, "the manifest is too large for what stands in front"},
+		{"no OCI, Distribution", sandbox.Distribution, sandbox.Policy{NoOCI: true}, oci, registry.OCIRefused, "does not know OCI's media types"},
+		{"no OCI, Harbor 1", sandbox.Harbor15, sandbox.Policy{NoOCI: true}, oci, registry.OCIRefused, "does not know OCI's media types"},
+		{"no OCI, docker's", sandbox.Distribution, sandbox.Policy{NoOCI: true}, docker, "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t, sandbox.Options{Like: tc.like, Policy: tc.policy})
+			_, err := transfer.Copy(t.Context(), tc.src, b.open(t, "dev", "demo/app:1"), transfer.Options{})
+			e, _ := errors.AsType[*registry.Error](err)
+			switch {
+			case tc.want == "" && err != nil:
+				t.Error(err)
+			case tc.want != "" && (e == nil || e.Refusal != tc.want || !strings.Contains(err.Error(), tc.say)):
+				t.Errorf("%#v: %v", e, err)
+			}
+		})
 	}
 }
 

@@ -35,6 +35,8 @@ type Repository struct {
 	mu     sync.Mutex
 	last   manifest // what Resolve got: Manifest need not ask again
 	mounts mounting
+	noFrom bool    // nothing is to be had from there: see notMountable
+	told   *string // see subjectTold
 }
 
 var (

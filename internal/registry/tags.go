@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -19,6 +20,11 @@ const (
 	maxPage  = 8 << 20 // bytes of one page
 	maxPages = 1000
 	maxTags  = 200_000
+
+	// A list may have so many pages whatever they bring, and then goes on for
+	// pages that have brought so many new names on the average.
+	freePages = 50
+	leastNew  = 5
 )
 
 // tagShape is the grammar of a tag (distribution/reference).
@@ -79,8 +85,10 @@ func (p pager) all(ctx context.Context) ([]string, error) {
 			return nil, p.givenUp("the pages go round in a circle")
 		case next != "" && len(names) == before:
 			return nil, p.givenUp("a page has nothing new and points to another")
-		case len(asked) >= maxPages:
+		case next != "" && len(asked) >= maxPages:
 			return nil, p.givenUp("too many pages")
+		case next != "" && len(names) < leastNew*(len(asked)-freePages):
+			return nil, p.givenUp(fmt.Sprintf("%d pages brought %d names, and there are more", len(asked), len(names)))
 		}
 		query = next
 	}

@@ -135,7 +135,7 @@ func (r *Repository) sendPart(ctx context.Context, method string, at *url.URL, s
 		return nil, err
 	}
 	if !done(resp.StatusCode) {
-		return nil, r.fail("push blob", resp)
+		return nil, r.fail(opPush, resp)
 	}
 	return resp, nil
 }

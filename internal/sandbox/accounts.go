@@ -62,9 +62,13 @@ type account struct {
 	sum [sha256.Size]byte // of the password
 }
 
-func newAccounts(o Options, users []User) *accounts {
+// newAccounts leaves out the robots that the registry cannot have.
+func newAccounts(o Options, users []User, robots func(string) bool) *accounts {
 	a := &accounts{users: make(map[string]account, len(users)), delay: o.Policy.LoginDelay, locked: map[string]int{}}
 	for i, u := range users {
+		if u.Kind == Robot && (robots == nil || !robots(u.Name)) {
+			continue
+		}
 		a.users[u.Name] = account{u, i + 1, sha256.Sum256([]byte(u.Password))}
 	}
 	if o.Like == Distribution {

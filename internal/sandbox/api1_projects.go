@@ -126,6 +126,11 @@ func (s *site) createProjectV1(w http.ResponseWriter, r *http.Request) {
 		rules.tell(w, http.StatusBadRequest, "invalid request: project name is not in lower case or contains illegal characters")
 		return
 	}
+	if _, there := s.accounts.find(wanted.Name); !there && s.accounts.users[user].Kind == Robot {
+		// Its owner has to be one of the users (src/core/promgr/pmsdriver/local of 1.10).
+		rules.tell(w, http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError))
+		return
+	}
 	wanted.Owner = user
 	p, created := s.accounts.create(wanted, s.now())
 	if !created {

@@ -15,6 +15,9 @@ func (s *site) createProject(w http.ResponseWriter, r *http.Request) {
 	case user == "":
 		unauthorized(w)
 		return
+	case s.accounts.users[user].Kind == Robot && strings.Contains(user, "+"): // of a project
+		problem{status: http.StatusForbidden, code: "FORBIDDEN", message: "Only system level robot can create project"}.write(w)
+		return
 	case s.policy.AdminOnly && user != userAdmin:
 		problem{status: http.StatusForbidden, code: "FORBIDDEN", message: "Only system admin can create project"}.write(w)
 		return
@@ -38,7 +41,11 @@ func (s *site) createProject(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	public := body.Metadata["public"] == "true" || body.Public != nil && *body.Public
-	p, created := s.accounts.create(Project{Name: body.Name, Public: public, Owner: user}, s.now())
+	owner := user
+	if s.accounts.users[user].Kind == Robot {
+		owner = userAdmin // src/server/v2.0/handler/project.go
+	}
+	p, created := s.accounts.create(Project{Name: body.Name, Public: public, Owner: owner}, s.now())
 	if !created {
 		problem{status: http.StatusConflict, code: "CONFLICT", message: "The project named " + body.Name + " already exists"}.write(w)
 		return

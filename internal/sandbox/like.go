@@ -39,6 +39,7 @@ type generation struct {
 	fixedRealm bool // the token service has one name, whatever host the client typed
 	schema2    bool // the hello image is one of docker's media types, for one platform
 
+	robots  func(name string) bool // whether one can have this name; nil: there are none yet
 	session session
 	routes  func(*site) *http.ServeMux                                  // all beside /v2/
 	admit   func(*site, http.ResponseWriter, *http.Request, route) bool // answers what must not come through
@@ -91,7 +92,7 @@ func generations() map[Like]*generation {
 			admit: (*site).admitByToken, token: t, words: w, v1: rules,
 		}
 	}
-	return map[Like]*generation{
+	all := map[Like]*generation{
 		Harbor11:  v1(false, session{cookie: "beegosessionID", notAtRegistry: true}, v1Token, early, rules11()),
 		Harbor15:  v1(true, session{cookie: "beegosessionID"}, v1Token, behindCore, rules15()),
 		Harbor17:  v1(true, session{cookie: "sid"}, v1Token, late, rules17()),
@@ -107,7 +108,12 @@ func generations() map[Like]*generation {
 		Distribution: {
 			chain: true, routes: (*site).routesPlain, admit: (*site).admitByPassword, words: plain,
 		},
-	}
+	} // src/core/filter/security.go of 1.8 to 1.10; from 2.2 on the prefix is set
+	// by an administrator. A htpasswd file has any name.
+	all[Harbor110].robots = func(name string) bool { return strings.HasPrefix(name, "robot$") }
+	all[Harbor216].robots = func(string) bool { return true }
+	all[Distribution].robots = all[Harbor216].robots
+	return all
 }
 
 // find looks the generation up; the empty one is the newest Harbor.

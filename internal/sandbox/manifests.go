@@ -122,6 +122,10 @@ func (s *site) putManifest(w http.ResponseWriter, r *http.Request, rt route) {
 	listed := s.gen.words.records == nil || s.gen.words.records(r.UserAgent(), string(mediaType))
 	s.manifests.put(rt.repo, rt.ref, mediaType, raw, listed)
 	fromRegistry(w)
+	if a, ok := s.manifests.get(rt.repo, digest.String()); ok && s.gen.words.referrers && a.parts.Subject != nil {
+		// Harbor says that it knows what this is about (src/server/middleware/subject).
+		w.Header().Set("Oci-Subject", a.parts.Subject.Digest.String())
+	}
 	s.created(w, r, rt.repo, "manifests", digest)
 }
 

@@ -48,7 +48,7 @@ type Kind int
 // The kinds of accounts.
 const (
 	Person Kind = iota // logs in everywhere
-	Robot              // no user of the API: users/current is 412
+	Robot              // no user of the API; Harbor before 1.8 has none, and 1.10 those named robot$ alone
 	OIDC               // the password is a CLI secret, which most of the API does not take
 )
 
@@ -96,7 +96,7 @@ type Policy struct {
 
 	InsecureLocation bool // uploads go on at http://, as behind a proxy that ends TLS
 	AbsoluteLinks    bool // Link headers name scheme and host
-	NoMount          bool // mounting is refused as if the source could not be read
+	NoMount          bool // mounting is refused as if the source could not be read; without projects that of another repository begins an upload
 	NoOCI            bool // media types of OCI are refused, as Distribution before 2.7 does
 }
 

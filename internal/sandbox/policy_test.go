@@ -287,6 +287,47 @@ func TestMountingIsRefused(t *testing.T) {
 		b.do(t, "POST", "/v2/demo/new/blobs/uploads/?mount="+zeroDigest+"&from=library/hello", who).wants(t, 401)
 		b.do(t, "POST", "/v2/demo/new/blobs/uploads/", who).wants(t, 202)
 	}
+	b := start(t, Options{Like: Distribution, Policy: Policy{NoMount: true}})
+	digest := b.push(t, "demo/app", []byte("{}"))
+	b.do(t, "POST", "/v2/demo/new/blobs/uploads/?mount="+digest+"&from=demo/app", b.as("dev")).wants(t, 202)
+}
+
+func TestWhichRobotsThereAre(t *testing.T) {
+	t.Parallel()
+	users := []User{{Name: "robot$ci", Kind: Robot}, {Name: "robot$demo+ci", Kind: Robot}, {Name: "bot-demo+ci", Kind: Robot}}
+	for _, like := range Likes() {
+		b := start(t, Options{Like: like, Users: users})
+		for i, u := range users {
+			want := map[Like]bool{Harbor110: i < 2, Harbor216: true, Distribution: true}[like]
+			path := "/service/token?service=harbor-registry"
+			if like == Distribution {
+				path = "/v2/"
+			}
+			if got := b.do(t, "GET", path, b.as(u.Name)).status == 200; got != want {
+				t.Errorf("%s, %s: let in %v", like, u.Name, got)
+			}
+		}
+	}
+}
+
+func TestWhichRobotsCreateProjects(t *testing.T) {
+	t.Parallel()
+	users := []User{{Name: "robot$ci", Kind: Robot}, {Name: "robot$demo+ci", Kind: Robot}}
+	create := func(b *box, path, user string) answer {
+		return b.do(t, "POST", path, b.as(user), header("Content-Type", "application/json"), body([]byte(`{"project_name":"x"}`)))
+	}
+	b := start(t, Options{Users: users})
+	a := create(b, "/api/v2.0/projects", "robot$demo+ci").wants(t, 403)
+	b.refusal(t, a, "FORBIDDEN", "Only system level robot can create project")
+	create(b, "/api/v2.0/projects", "robot$ci").wants(t, 201)
+	if a := b.do(t, "GET", "/api/v2.0/projects/x", b.as("admin")).wants(t, 200); !strings.Contains(a.body, `"owner_name":"admin"`) {
+		t.Errorf("body %s", a.body)
+	}
+	b = start(t, Options{Like: Harbor110, Users: users})
+	a = create(b, "/api/projects", "robot$ci").wants(t, 500)
+	if a.body != `{"code":500,"message":"Internal Server Error"}`+"\n" {
+		t.Errorf("body %s", a.body)
+	}
 }
 
 func TestMediaTypesThatARegistryTakes(t *testing.T) {

@@ -40,7 +40,7 @@ func newSite(o Options, users []User) (*site, error) {
 		now:       o.Now,
 		scheme:    "https",
 		onRequest: o.OnRequest,
-		accounts:  newAccounts(o, users),
+		accounts:  newAccounts(o, users, gen.robots),
 		blobs:     newBlobStore(o.Dir),
 		manifests: newManifestStore(o.Now),
 	}

@@ -94,7 +94,7 @@ func (s *site) beginUpload(w http.ResponseWriter, r *http.Request, rt route) {
 		return
 	}
 	fromRegistry(w)
-	if from := mountFrom(r); from != "" {
+	if from := mountFrom(r); from != "" && (!s.policy.NoMount || from == rt.repo) {
 		h, err := v1.NewHash(r.URL.Query().Get("mount"))
 		if err == nil && s.blobs.mount(rt.repo, from, h) {
 			s.created(w, r, rt.repo, "blobs", h)

@@ -42,8 +42,12 @@ func Copy(ctx context.Context, src Source, dst Sink, o Options) (res Result, err
 	if err != nil {
 		return c.res, err
 	}
-	if has, err := c.held(ctx, t); err != nil || has {
-		return c.res, err
+	if c.whole {
+		c.held(t)
+		return c.res, nil
+	}
+	if o.OnBegin != nil {
+		o.OnBegin(t.levels[0][0].desc)
 	}
 	if err := each(ctx, o.Jobs, t.blobs, c.blob); err != nil {
 		return c.res, err
@@ -71,6 +75,8 @@ type copier struct {
 	dst Sink
 	o   Options
 
+	whole bool // the sink says that it has all of it
+
 	mu  sync.Mutex
 	res Result
 }
@@ -92,7 +98,16 @@ func (c *copier) plan(ctx context.Context) (resolved v1.Descriptor, t tree, err 
 			return resolved, t, err
 		}
 	}
-	if t, err = l.walk(ctx, root); err != nil {
+	n, err := l.load(ctx, root, 0)
+	if err != nil {
+		return resolved, t, err
+	}
+	if c.whole, err = c.holds(ctx, n.desc); err != nil {
+		return resolved, t, err
+	}
+	if c.whole { // what an index names need not be asked for
+		t = tree{levels: [][]*node{{n}}, blobs: n.blobs}
+	} else if t, err = l.walk(ctx, root); err != nil {
 		return resolved, t, err
 	}
 	// What a parent says of its child is not part of the child.
@@ -101,17 +116,19 @@ func (c *copier) plan(ctx context.Context) (resolved v1.Descriptor, t tree, err 
 	return resolved, t, nil
 }
 
-// held says whether the sink says that it has all of t under its name.
-func (c *copier) held(ctx context.Context, t tree) (bool, error) {
+// holds says whether the sink says that it has all of root under its name.
+func (c *copier) holds(ctx context.Context, root v1.Descriptor) (bool, error) {
 	h, ok := c.dst.(Holder)
 	if !ok {
 		return false, nil
 	}
+	return h.Holds(ctx, root)
+}
+
+// held is the result for what the sink has all of. What the images of an index
+// have is not known then, and not counted.
+func (c *copier) held(t tree) {
 	top := t.levels[0][0].desc
-	has, err := h.Holds(ctx, top)
-	if err != nil || !has {
-		return false, err
-	}
 	for _, desc := range t.blobs {
 		if c.declined(desc) {
 			c.leave(desc)
@@ -122,7 +139,6 @@ func (c *copier) held(ctx context.Context, t tree) (bool, error) {
 	}
 	c.event(Existed, top, top.Size)
 	c.res.Root = top
-	return true, nil
 }
 
 // declined says whether the sink takes desc to stay where it is.

@@ -62,6 +62,25 @@ func TestWhatTheSinkHoldsIsNotMoved(t *testing.T) {
 	}
 }
 
+// An index that the sink holds is not taken apart: what it names is not asked for.
+func TestAnIndexThatIsHeldIsNotWalked(t *testing.T) {
+	t.Parallel()
+	c := transfertest.Content{}
+	layer := c.Layer(transfertest.Bytes(1, 5000))
+	root := c.Index(c.Image(transfertest.Amd64(), layer), c.Image(transfertest.Arm64(), layer))
+	for has, want := range map[bool]int{true: 1, false: 3} {
+		src := &transfertest.Source{Root: root, Content: c}
+		asked := 0
+		res, err := transfer.Copy(t.Context(), src, knowing{&transfertest.Sink{}, func(v1.Descriptor) (bool, error) { asked++; return has, nil }}, transfer.Options{})
+		if err != nil || res.Root.Digest != root.Digest || asked != 1 {
+			t.Errorf("%+v, %v: asked %d times", res, err, asked)
+		}
+		if n := len(src.Manifests()); n != want {
+			t.Errorf("held %t: %d manifests were asked for, want %d", has, n, want)
+		}
+	}
+}
+
 // A keeper gives back what manifests it has.
 type keeper struct {
 	*transfertest.Sink

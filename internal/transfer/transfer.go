@@ -135,6 +135,9 @@ type Options struct {
 	Platform *v1.Platform // choose this image out of an index; nil: move all of it
 	Jobs     int          // blobs under way at the same time; 0: 4
 	OnEvent  func(Event)  // may be nil; called from several goroutines
+	// OnBegin is called with what is moved, before a byte of it is; not where the
+	// sink has it all. It may be nil.
+	OnBegin func(root v1.Descriptor)
 }
 
 // A Result says what was moved.
@@ -142,7 +145,7 @@ type Result struct {
 	Resolved v1.Descriptor // what the name stood for at the source: possibly the index
 	Root     v1.Descriptor // what the sink's name stands for now
 	Bytes    int64         // taken by the sink
-	Reused   int64         // already there
+	Reused   int64         // already there; of an index that a [Holder] has, what it names is not counted
 	// Left are the layers that were left out since they may not be distributed.
 	Left []v1.Descriptor
 }

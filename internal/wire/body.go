@@ -64,6 +64,9 @@ func (b *body) why(err error) error {
 	if end != nil {
 		return fmt.Errorf("%s: %w", printable(b.hop.op()), end)
 	}
+	if !isConnection(err) {
+		err = answerFault(err) // chunks that are none; whoever can asks again for the rest
+	}
 	return b.hop.fail(Unreachable, err)
 }
 

@@ -43,8 +43,8 @@ func (t *Transport) classify(ctx context.Context, h *hop, phase string, err erro
 	if opError, ok := errors.AsType[*net.OpError](err); ok {
 		return h.fail(Unreachable, opError)
 	}
-	if phase == phaseHeaders && !connectionBroke(h.fail(Unreachable, err)) {
-		return h.fail(BadAnswer, err)
+	if phase == phaseHeaders && !isConnection(err) {
+		return h.fail(BadAnswer, answerFault(err))
 	}
 	return h.fail(Unreachable, err)
 }

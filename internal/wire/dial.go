@@ -147,7 +147,7 @@ func (t *Transport) checkAddress(h *hop, address string) error {
 	if why == "" {
 		return nil
 	}
-	return refused(h.op(), h.req.URL, why)
+	return h.refuse(h.req.URL, why)
 }
 
 // A conn fails a write that makes no progress.

@@ -23,7 +23,7 @@ const (
 	NotHTTPS     Kind = "not https"     // the server answered TLS in plain HTTP
 	ProxyRefused Kind = "proxy refused" // wraps a *ProxyError if the proxy answered
 	RateLimited  Kind = "rate limited"  // wraps a *RateError
-	BadAnswer    Kind = "bad answer"    // not what HTTP or the registry protocol allows
+	BadAnswer    Kind = "bad answer"    // not what HTTP or the registry protocol allows; of HTTP it wraps an *AnswerError
 )
 
 // An Error is how a request failed that got no usable answer. A request that
@@ -68,6 +68,10 @@ func (e *TimeoutError) Timeout() bool { return true }
 type PolicyError struct {
 	URL string // redacted
 	Why string
+	// Redirected says that the answer to another request led there, by a
+	// redirect. Writes: that request was neither GET nor HEAD, and nobody
+	// redirects what it writes.
+	Redirected, Writes bool
 }
 
 func (e *PolicyError) Error() string {

@@ -82,6 +82,11 @@ func refused(op string, u *url.URL, why string) *Error {
 	return &Error{Op: op, Host: u.Host, Kind: Policy, Err: &PolicyError{URL: Redact(u), Why: why}}
 }
 
+// refusedRedirect is the refusal to go where a redirect leads.
+func refusedRedirect(op string, u *url.URL, why string) *Error {
+	return &Error{Op: op, Host: u.Host, Kind: Policy, Err: &PolicyError{URL: Redact(u), Why: why, Redirected: true}}
+}
+
 // shown are the parts of a query that say what was asked for and open nothing.
 var shown = map[string]bool{
 	"service": true, "scope": true, "n": true, "last": true, "digest": true,

@@ -38,6 +38,14 @@ func (h *hop) fail(kind Kind, err error) *Error {
 	return &Error{Op: h.op(), Host: h.req.URL.Host, Kind: kind, Err: err}
 }
 
+// refuse is the refusal to go to u with h.
+func (h *hop) refuse(u *url.URL, why string) *Error {
+	if h.req.Response != nil {
+		return refusedRedirect(h.op(), u, why)
+	}
+	return refused(h.op(), u, why)
+}
+
 // A trip is one call of RoundTrip: several hops, each sent once or more.
 type trip struct {
 	t     *Transport
@@ -53,7 +61,8 @@ var credentials = []string{"Authorization", "Cookie", "Cookie2"}
 var harmless = []string{"Accept", "Accept-Encoding", "If-Match", "If-None-Match", "If-Range", "Range", "User-Agent"}
 
 // RoundTrip sends req, through redirects (GET and HEAD) and retries, and
-// returns the last answer, whose Request is the last one sent. An error is an
+// returns the last answer, whose Request is the last one sent and which is no
+// redirect: one of a request that writes is a [*PolicyError]. An error is an
 // [*Error] or wraps that of the request's context. The caller closes the body,
 // whose reads fail with a [*TimeoutError] inside when the other side is silent.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -62,11 +71,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	r := &trip{t: t, first: OriginOf(h.req.URL), hops: redirectsOf(req)}
-	if r.hops > MaxRedirects {
-		closeBody(req)
-		return nil, refused(h.op(), h.req.URL, "too many redirects")
-	}
+	r := &trip{t: t, first: OriginOf(h.req.URL)}
 	for {
 		resp, err := r.send(h)
 		if err != nil {
@@ -85,16 +90,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// redirectsOf counts the redirects that a client above followed to come to req.
-func redirectsOf(req *http.Request) int {
-	n := 0
-	for req.Response != nil && req.Response.Request != nil && n <= MaxRedirects {
-		req = req.Response.Request
-		n++
-	}
-	return n
-}
-
 func closeBody(req *http.Request) {
 	if req.Body != nil {
 		_ = req.Body.Close()
@@ -111,7 +106,7 @@ func (t *Transport) settle(req *http.Request) (*hop, error) {
 		out.Header = http.Header{}
 	}
 	h := &hop{req: out, site: t.siteOf(&u, req.Response != nil)}
-	no := func(why string) (*hop, error) { return nil, refused(h.op(), &u, why) }
+	no := func(why string) (*hop, error) { return nil, h.refuse(&u, why) }
 	switch {
 	case u.Scheme != schemeHTTP && u.Scheme != schemeHTTPS:
 		return no("neither http nor https")
@@ -123,7 +118,7 @@ func (t *Transport) settle(req *http.Request) (*hop, error) {
 		u.Scheme, u.Host = t.base.Scheme, t.base.Host
 	case u.Scheme == schemeHTTP && h.site != realm:
 		return no("plain http")
-	case req.Response != nil && hasBody(req) && h.site == elsewhere:
+	case hasBody(req) && h.site == elsewhere && cameFromElsewhere(req):
 		return no("a redirect to another origin of a request with a body or a password")
 	}
 	if why := t.whyNot(h); why != "" {
@@ -155,6 +150,11 @@ func cameOverHTTPS(req *http.Request) bool {
 	return req.Response != nil && req.Response.Request != nil && req.Response.Request.URL.Scheme == schemeHTTPS
 }
 
+// cameFromElsewhere says whether a redirect led to req from another origin.
+func cameFromElsewhere(req *http.Request) bool {
+	return req.Response != nil && (req.Response.Request == nil || OriginOf(req.Response.Request.URL) != OriginOf(req.URL))
+}
+
 // siteOf says what u is. A caller names the registry by any scheme, since
 // libraries guess it; a redirect means what it says.
 func (t *Transport) siteOf(u *url.URL, redirected bool) site {
@@ -172,18 +172,23 @@ func (t *Transport) siteOf(u *url.URL, redirected bool) site {
 	return elsewhere
 }
 
-// redirect is the hop that resp asks for, or nil if resp is the answer.
+// redirect is the hop that resp asks for, or nil if resp is the answer. What
+// writes is redirected by nobody.
 func (r *trip) redirect(h *hop, resp *http.Response) (*hop, error) {
 	location := resp.Header.Get("Location")
-	if !isRedirect(resp.StatusCode) || location == "" || !idempotent(h.req.Method) {
+	if !isRedirect(resp.StatusCode) || location == "" {
 		return nil, nil //nolint:nilnil // no redirect, and nothing wrong
 	}
 	u, err := parseLocation(h.req.URL, location)
 	if err != nil {
 		return nil, err
 	}
+	if !idempotent(h.req.Method) {
+		e := &PolicyError{URL: Redact(u), Why: "a redirect of a request that writes", Redirected: true, Writes: true}
+		return nil, h.fail(Policy, e)
+	}
 	if r.hops++; r.hops > MaxRedirects {
-		return nil, refused(h.op(), u, "too many redirects")
+		return nil, refusedRedirect(h.op(), u, "too many redirects")
 	}
 	next := h.req.Clone(h.req.Context())
 	next.URL, next.Response = u, resp
