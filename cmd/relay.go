@@ -6,7 +6,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/harbor"
 	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
@@ -42,15 +44,17 @@ func (a *app) relayPull(ctx context.Context, at place, img ref.Image, src transf
 }
 
 // relayPush has the engine push img. It pushes all that it has: one platform of
-// several is no matter of it.
-func (a *app) relayPush(ctx context.Context, at place, img ref.Image, dst *registry.Repository, how transfer.Options) (transfer.Result, error) {
+// several is no matter of it. What the registry would keep in no list is pushed
+// again: the engine may make another kind of manifest of it.
+func (a *app) relayPush(ctx context.Context, at place, img ref.Image, dst *registry.Repository, asks auth.Asks, how transfer.Options) (transfer.Result, error) {
 	r, err := a.relay(at)
 	if err != nil || how.Platform != nil {
 		return transfer.Result{}, engine.ErrNoRelay
 	}
+	listed := func(d v1.Descriptor) bool { return harbor.Lists(asks.Service, asks.Message, string(d.MediaType)) }
 	onEvent, done := a.progress()
 	defer done()
-	moved, err := r.Push(ctx, img, dst, onEvent)
+	moved, err := r.Push(ctx, img, dst, listed, onEvent)
 	if err == nil {
 		how.OnBegin(moved.Root) // what the engine pushes is not known before
 	}

@@ -30,10 +30,10 @@ type pushing struct {
 
 // Push takes img out of the engine to dst. If it is known what the image was
 // pulled or pushed as, and the registry has just that under the name, that is
-// one HEAD. Blobs that the registry is known to have elsewhere are mounted.
+// one HEAD; unless again says no of that, which may be nil. Blobs that the registry is known to have elsewhere are mounted.
 // Errors are those of dst, a [*ResponseError], an [*UnavailableError], [ErrNoRelay], or
 // wrap [transfer.ErrNotFound] if the engine has no such image.
-func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, on func(transfer.Event)) (transfer.Result, error) {
+func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, again func(v1.Descriptor) bool, on func(transfer.Event)) (transfer.Result, error) {
 	_ = r.Tidy(ctx) // the next run tries again
 	now, err := r.engine.look(ctx, img.String())
 	if err != nil {
@@ -43,7 +43,7 @@ func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, on fun
 		return transfer.Result{}, fmt.Errorf("%s in the engine: %w", img, transfer.ErrNotFound)
 	}
 	p := &pushing{Relay: r, img: img, dst: dst, on: on, now: now}
-	if desc, has := p.pushed(ctx); has {
+	if desc, has := p.pushed(ctx); has && (again == nil || again(desc)) {
 		tell(on, desc)
 		return transfer.Result{Resolved: desc, Root: desc}, nil
 	}
