@@ -226,6 +226,7 @@ var rulesBefore = []rule{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],
 		try: "run it again; if it stays, the registry or something on the way changes what it sends",
 	},
+	{code: codeWrongBytes, when: "the registry gives another part of a blob than the one that was asked for, or the rest of another blob", match: wraps(transfer.ErrOffset), try: "run it again; if it stays, the registry or something on the way mixes up what it sends"},
 	{code: codeWrongBytes, when: "a manifest is not what the specs allow", match: is[*transfer.ManifestError], try: "push the image again with a current tool"},
 }
 

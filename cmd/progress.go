@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -53,6 +54,11 @@ func plainLines(w io.Writer) func(transfer.Event) {
 			word = "already there"
 		case transfer.Done:
 			word = "done"
+		case transfer.Resumed, transfer.Retrying:
+			mu.Lock()
+			defer mu.Unlock()
+			_, _ = fmt.Fprintf(w, "%s: %s\n", short(e), happened(e)) // may be lost
+			return
 		default:
 			return
 		}
@@ -68,19 +74,35 @@ func jsonLines(w io.Writer) func(transfer.Event) {
 	names := map[transfer.Stage]string{
 		transfer.Started: "started", transfer.Progress: "progress",
 		transfer.Existed: "existed", transfer.Done: "done",
+		transfer.Resumed: "resumed", transfer.Retrying: "retrying",
 	}
 	return func(e transfer.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		// Progress may be lost.
-		_ = enc.Encode(map[string]any{"stage": names[e.Stage], "digest": e.Desc.Digest.String(), "bytes": e.Bytes, "size": e.Desc.Size})
+		line := map[string]any{"stage": names[e.Stage], "digest": e.Desc.Digest.String(), "bytes": e.Bytes, "size": e.Desc.Size}
+		if e.Stage == transfer.Retrying {
+			line["try"], line["wait"], line["why"] = e.Try, e.Wait.Seconds(), words(e.Err)
+		}
+		_ = enc.Encode(line) // progress may be lost
 	}
+}
+
+// happened says what is seen of a blob beside how far it is.
+func happened(e transfer.Event) string {
+	switch {
+	case e.Stage == transfer.Resumed:
+		return fmt.Sprintf("goes on at %s of %s", size(e.Bytes), size(e.Desc.Size))
+	case e.Wait > 0:
+		return fmt.Sprintf("try %d in %s: %s", e.Try, e.Wait.Round(100*time.Millisecond), words(e.Err))
+	}
+	return fmt.Sprintf("goes on at %s: %s", size(e.Bytes), words(e.Err))
 }
 
 func bars(w io.Writer) (func(transfer.Event), func()) {
 	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
 	var mu sync.Mutex
 	open := map[string]*mpb.Bar{}
+	var beside sync.Map // what stands beside a bar; mu is held while one is waited for
 	return func(e transfer.Event) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -89,12 +111,22 @@ func bars(w io.Writer) (func(transfer.Event), func()) {
 			if b == nil {
 				b = p.AddBar(e.Desc.Size,
 					mpb.PrependDecorators(decor.Name(short(e)+" ")),
-					mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
+					mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Any(func(decor.Statistics) string {
+						why, _ := beside.Load(key)
+						text, _ := why.(string)
+						return text
+					})))
 				open[key] = b
 			}
 			switch e.Stage {
+			case transfer.Resumed:
+				b.SetCurrent(e.Bytes)
+				b.SetRefill(e.Bytes)
 			case transfer.Progress:
 				b.SetCurrent(e.Bytes)
+				beside.Delete(key)
+			case transfer.Retrying:
+				beside.Store(key, "  "+happened(e))
 			case transfer.Existed, transfer.Done:
 				b.SetTotal(e.Desc.Size, true)
 			}

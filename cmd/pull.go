@@ -21,6 +21,8 @@ type pullOptions struct {
 	allPlatforms bool
 	jobs         int
 	tls          tlsFlags
+
+	shared sharedRoads // of all images
 }
 
 // exampleDigest stands in a result to try --format on.
@@ -57,7 +59,7 @@ func newPull(a *app) *cobra.Command {
 	c.Flags().StringVar(&o.to, "to", "auto", "the `place` that gets the images: auto, docker, store or oci:DIR[:TAG]")
 	c.Flags().StringVar(&o.platform, "platform", "", "the platform to get out of an index, as in linux/arm64")
 	c.Flags().BoolVar(&o.allPlatforms, "all-platforms", false, "get the whole index, all platforms")
-	c.Flags().IntVarP(&o.jobs, "jobs", "j", 4, "how many blobs are under way at the same time")
+	c.Flags().IntVarP(&o.jobs, "jobs", "j", 6, "how many connections fetch blobs at the same time")
 	o.tls.register(c.Flags())
 	return c
 }
@@ -89,36 +91,37 @@ func runPull(ctx context.Context, a *app, o pullOptions) error {
 		}
 		chosen = &p
 	}
+	o.shared = newSharedRoads(o.jobs)
 	return forEach(ctx, a, o.images, func(img ref.Image) error {
 		return aboutHost(img.Host, pullOne(ctx, a, img, at, o, chosen))
 	})
 }
 
 func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions, p *v1.Platform) error {
-	r, err := a.road(ctx, img.Host, o.tls)
+	r, err := o.shared.to(ctx, a, img.Host, o.tls)
 	if err != nil {
 		return err
 	}
-	from := registry.Open(img, r.auth, r.base)
+	onEvent, done := a.progress()
+	from := registry.Open(img, r.auth, r.base).Within(o.shared.streams).Watched(onEvent)
 	src := transfer.Keep(from) // both roads ask for manifests
-	moved, err := a.relayPull(ctx, at, img, src, from, p)
+	moved, err := a.relayPull(ctx, at, img, src, from, p, onEvent)
 	if errors.Is(err, engine.ErrNoRelay) {
-		moved, err = a.copyTo(ctx, at, img, src, p, o.jobs)
+		moved, err = copyTo(ctx, at, img, src, transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
 	}
+	done()
 	if err != nil {
 		return r.whyDenied(ctx, err)
 	}
 	return a.moved(img, at, moved)
 }
 
-func (a *app) copyTo(ctx context.Context, at place, img ref.Image, src transfer.Source, p *v1.Platform, jobs int) (transfer.Result, error) {
+func copyTo(ctx context.Context, at place, img ref.Image, src transfer.Source, how transfer.Options) (transfer.Result, error) {
 	sink, err := at.sink(img)
 	if err != nil {
 		return transfer.Result{}, err
 	}
-	onEvent, done := a.progress()
-	defer done()
-	return transfer.Copy(ctx, src, sink, transfer.Options{Platform: p, Jobs: jobs, OnEvent: onEvent})
+	return transfer.Copy(ctx, src, sink, how)
 }
 
 // moved prints the result of one transfer: the name, pinned to its digest.

@@ -33,13 +33,11 @@ func (a *app) relay(at place) (*engine.Relay, error) {
 
 // relayPull has the engine pull img. A nil platform is all of them, which no
 // engine pulls at once.
-func (a *app) relayPull(ctx context.Context, at place, img ref.Image, src transfer.Source, head engine.Header, p *v1.Platform) (transfer.Result, error) {
+func (a *app) relayPull(ctx context.Context, at place, img ref.Image, src transfer.Source, head engine.Header, p *v1.Platform, onEvent func(transfer.Event)) (transfer.Result, error) {
 	r, err := a.relay(at)
 	if err != nil || p == nil {
 		return transfer.Result{}, engine.ErrNoRelay
 	}
-	onEvent, done := a.progress()
-	defer done()
 	return r.Pull(ctx, img, src, head, *p, onEvent)
 }
 

@@ -9,6 +9,10 @@ import (
 	"path/filepath"
 )
 
+// writeAhead is after how many bytes the disk begins to write, so that Commit
+// has little to wait for.
+const writeAhead = 16 << 20
+
 // An Ingest is a file that grows, over several runs if need be, until it is
 // whole and committed under its final name. It has one writer at a time. Who
 // uses it calls one of Commit, Keep and Discard at the end, and nothing after.
@@ -19,6 +23,7 @@ type Ingest struct {
 	name string
 	file *os.File
 	size int64
+	sent int64 // bytes that the disk was told to begin with
 }
 
 // OpenIngest opens the file at path for its one writer, with the bytes that an
@@ -42,7 +47,7 @@ func OpenIngest(path string) (*Ingest, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Ingest{tree: t, path: path, name: name, file: f, size: info.Size()}, nil
+	return &Ingest{tree: t, path: path, name: name, file: f, size: info.Size(), sent: info.Size()}, nil
 }
 
 // Size says how many bytes there are.
@@ -55,6 +60,10 @@ func (i *Ingest) Write(p []byte) (n int, err error) {
 		return err
 	})
 	i.size += int64(n)
+	if i.size-i.sent >= writeAhead {
+		beginWriting(i.file, i.sent, i.size-i.sent)
+		i.sent = i.size
+	}
 	return n, err
 }
 
@@ -73,7 +82,7 @@ func (i *Ingest) Truncate(size int64) error {
 	if err := mutate(operation{kind: opTruncate, path: i.file.Name()}, func() error { return i.file.Truncate(size) }); err != nil {
 		return err
 	}
-	i.size = size
+	i.size, i.sent = size, min(i.sent, size)
 	return nil
 }
 

@@ -3,6 +3,7 @@
 package atomicfile_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -169,5 +170,33 @@ func TestScratchFolderIsOursAndGone(t *testing.T) {
 	wantNames(t, dir)
 	if _, err := atomicfile.NewScratchFolder(filepath.Join(dir, "none")); err == nil {
 		t.Error("a scratch folder in no folder")
+	}
+}
+
+// What the disk was told to begin with early is no less right, also when it is
+// taken back.
+func TestIngestOfManyBytes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in := openIngest(t, filepath.Join(dir, "ingest"))
+	piece := bytes.Repeat([]byte("0123456789abcdef"), 64<<10) // 1 MiB
+	for range 40 {
+		if _, err := in.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := in.Truncate(3 << 20); err != nil {
+		t.Fatal(err)
+	}
+	for range 30 {
+		if _, err := in.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := in.Commit(filepath.Join(dir, "x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "x")); err != nil || !bytes.Equal(got, bytes.Repeat(piece, 33)) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

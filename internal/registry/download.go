@@ -2,20 +2,24 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
-// Blob opens a blob at offset. The URLs that a foreign layer comes with are
-// never followed. Errors: [*Error], wrapping [transfer.ErrNotFound] if there is
-// no such blob; [*RangeError], which wraps [transfer.ErrOffset];
-// [*transfer.DigestError] if the registry announces another size.
+// Blob opens a blob at offset. While it is read a connection that breaks is
+// followed by another, and a large blob is read over several at the same time
+// where that is faster ([Repository.Within]). The URLs that a foreign layer
+// comes with are never followed. Errors, of Blob and of Read: [*Error], wrapping
+// [transfer.ErrNotFound] if there is no such blob; [*RangeError] and
+// [*ChangedError], which wrap [transfer.ErrOffset]; [*transfer.DigestError] if
+// the registry announces another size; those of the round-tripper.
 func (r *Repository) Blob(ctx context.Context, desc v1.Descriptor, offset int64) (io.ReadCloser, error) {
 	switch {
 	case offset < 0 || offset > desc.Size:
@@ -23,57 +27,98 @@ func (r *Repository) Blob(ctx context.Context, desc v1.Descriptor, offset int64)
 	case offset > 0 && offset == desc.Size:
 		return http.NoBody, nil
 	}
-	header := http.Header{"Accept-Encoding": {"identity"}} // the digest is over the bytes as they are stored
-	if offset > 0 {
-		// With an end, since go-containerregistry's own registry takes no other.
-		header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, desc.Size-1))
-	}
-	resp, err := r.send(ctx, http.MethodGet, r.url("blobs", desc.Digest.String()), header)
-	if err != nil {
+	if err := r.streams.acquire(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.judgeBlob(resp, desc, offset); err != nil {
-		_ = resp.Body.Close() // the answer was of no use
-		return nil, err
+	d := newDownload(ctx, r, desc, offset)
+	if err := d.direct.open(); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
-	return resp.Body, nil
+	return d, nil
 }
 
-// judgeBlob sees to it that resp begins at offset.
-func (r *Repository) judgeBlob(resp *http.Response, desc v1.Descriptor, offset int64) error {
-	switch resp.StatusCode {
-	case http.StatusOK:
-		if n := resp.ContentLength; n >= 0 && n != desc.Size {
-			return &transfer.DigestError{What: "blob", Want: desc.Digest, Size: n, Of: desc.Size}
+// A download gives out a blob from one connection, as long as that is not what
+// holds it up; then in parts, fetched at the same time into memory.
+type download struct {
+	repo *Repository
+	ctx  context.Context // until Close
+	end  context.CancelFunc
+	desc v1.Descriptor
+	tags tags
+
+	at     int64 // what Read gives next
+	direct *span // nil: it comes in parts
+	stop   int64 // where direct ends: at the first part, or with the blob
+	parts  []*part
+	next   int64 // where the next part begins
+	meter  meter
+	trial  *trial // nil: none is under way
+
+	group sync.WaitGroup // the parts that are being fetched
+	wake  chan struct{}  // something happened to one
+	mu    sync.Mutex
+	idle  bool // the connection that this download has in any case is not in use
+}
+
+func newDownload(ctx context.Context, r *Repository, desc v1.Descriptor, offset int64) *download {
+	ctx, end := context.WithCancel(ctx)
+	d := &download{repo: r, ctx: ctx, end: end, desc: desc, at: offset, wake: make(chan struct{}, 1)}
+	d.goDirect()
+	return d
+}
+
+// goDirect has one connection give all that is left.
+func (d *download) goDirect() {
+	d.direct, d.stop = d.span(d.ctx, d.at, d.desc.Size, false), d.desc.Size
+	d.setIdle(false)
+}
+
+func (d *download) span(ctx context.Context, from, to int64, part bool) *span {
+	return &span{repo: d.repo, ctx: ctx, desc: d.desc, at: from, end: to, part: part, tags: &d.tags}
+}
+
+func (d *download) Read(p []byte) (n int, err error) {
+	for n == 0 && err == nil {
+		switch {
+		case d.direct == nil && d.at >= d.desc.Size:
+			return 0, io.EOF
+		case d.direct == nil:
+			n, err = d.fromParts(p)
+		case d.at == d.stop && d.stop < d.desc.Size:
+			_ = d.direct.Close() // what it would still bring comes in parts
+			d.direct = nil
+			d.setIdle(true)
+		default:
+			n, err = d.direct.Read(d.beforeStop(p))
+			d.at += int64(n)
+			if err == nil {
+				d.widen()
+			}
 		}
-		// A registry that knows no ranges sends all of it.
-		if _, err := io.CopyN(io.Discard, resp.Body, offset); err != nil {
-			return fmt.Errorf("skip to byte %d: %w", offset, err)
-		}
-		return nil
-	case http.StatusPartialContent:
-		return judgeRange(resp, desc.Size, offset)
-	case http.StatusRequestedRangeNotSatisfiable:
-		return &RangeError{Want: contentRange(offset, desc.Size), Got: "status 416"}
 	}
-	return r.fail("get blob", resp)
+	return n, err
 }
 
-func contentRange(offset, size int64) string {
-	return fmt.Sprintf("bytes %d-%d/%d", offset, size-1, size)
+func (d *download) beforeStop(p []byte) []byte {
+	if d.stop < d.desc.Size && int64(len(p)) > d.stop-d.at {
+		return p[:d.stop-d.at]
+	}
+	return p
 }
 
-// judgeRange takes exactly the part that was asked for: one part, from offset
-// to the end (RFC 9110 section 14.4).
-func judgeRange(resp *http.Response, size, offset int64) error {
-	want := contentRange(offset, size)
-	got := strings.TrimSpace(resp.Header.Get("Content-Range"))
-	unknownTotal := fmt.Sprintf("bytes %d-%d/*", offset, size-1)
-	if (got != want && got != unknownTotal) || len(resp.Header.Values("Content-Range")) != 1 {
-		return &RangeError{Want: want, Got: got}
+// Close ends all connections and waits until they are.
+func (d *download) Close() error {
+	d.end()
+	var err error
+	if d.direct != nil {
+		err = d.direct.Close()
 	}
-	if n := resp.ContentLength; n >= 0 && n != size-offset {
-		return &RangeError{Want: want, Got: fmt.Sprintf("%s with %d bytes", got, n)}
+	d.endTrial(unknownGain)
+	d.group.Wait()
+	for _, p := range d.parts {
+		d.repo.streams.giveBack(p.buffer)
 	}
-	return nil
+	d.parts = nil
+	d.repo.streams.release()
+	return err
 }

@@ -32,6 +32,9 @@ type Repository struct {
 
 	pushes *memo.Pushes // see Remembering; nil: none
 
+	streams *Streams             // see Within; nil: no limit, and one connection a blob
+	watch   func(transfer.Event) // see Watched
+
 	mu     sync.Mutex
 	last   manifest // what Resolve got: Manifest need not ask again
 	mounts mounting
@@ -48,7 +51,7 @@ var (
 // rt authenticates, and decides what may be spoken to, as [wire.Transport]
 // does. Nothing is asked yet.
 func Open(img ref.Image, rt http.RoundTripper, base *url.URL) *Repository {
-	return &Repository{img: img, rt: rt, base: base, wait: pause}
+	return &Repository{img: img, rt: rt, base: base, wait: pause, watch: func(transfer.Event) {}}
 }
 
 // Ping asks for the root of the API, by the road that pull and push take.

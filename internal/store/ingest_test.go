@@ -99,6 +99,28 @@ func TestPartOfABlobIsGoneOnWith(t *testing.T) {
 	}
 }
 
+// Bytes that came wrong are asked for once more.
+func TestWrongBytesAreAskedForOnceMore(t *testing.T) {
+	t.Parallel()
+	dir, src := t.TempDir(), sample(1)
+	layer := layerOf(src)
+	src.Fault = func(_ v1.Descriptor, _ int64, r io.Reader) (io.Reader, error) {
+		if len(src.Opened()) == 1 {
+			return transfertest.Flip(r, 10), nil
+		}
+		return r, nil
+	}
+	taken, err := store.Open(dir).Sink("a").PutBlob(t.Context(), layer, func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+		return src.Blob(ctx, layer, offset)
+	})
+	if err != nil || taken < layer.Size || len(src.Opened()) != 2 || src.LeftOpen() != 0 {
+		t.Errorf("took %d, %v, opened %v", taken, err, src.Opened())
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "blobs", "sha256", layer.Digest.Hex)); err != nil || !bytes.Equal(got, transfertest.Bytes(1, 5000)) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
 // The store does not depend on its caller to verify.
 func TestWrongBytesAreNotKeptEvenAsAPart(t *testing.T) {
 	t.Parallel()

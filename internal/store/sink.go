@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	bufferSize = 256 << 10 // bytes
+	bufferSize = 1 << 20 // bytes
 	busyPoll   = 50 * time.Millisecond
 )
 
@@ -59,7 +59,7 @@ func (s *Sink) PutBlob(ctx context.Context, desc v1.Descriptor, open transfer.Op
 	if err != nil || part == nil {
 		return 0, err
 	}
-	taken, err := fill(ctx, part, desc, open)
+	taken, err := s.store.fill(ctx, part, desc, open)
 	if err == nil {
 		return taken, part.Commit(final, fileMode)
 	}
@@ -96,10 +96,12 @@ func (s *Store) ingest(ctx context.Context, desc v1.Descriptor) (*atomicfile.Ing
 	}
 }
 
-// fill makes part whole, verified. taken counts all that was read.
-func fill(ctx context.Context, part *atomicfile.Ingest, desc v1.Descriptor, open transfer.Opener) (taken int64, err error) {
-	if part.Size() > 0 && part.Size() <= desc.Size {
-		taken, err = grow(ctx, part, desc, open)
+// fill makes part whole, verified. What is wrong at the end may be so since a
+// part of it was: it is taken from the beginning, once. taken counts all that
+// was read.
+func (s *Store) fill(ctx context.Context, part *atomicfile.Ingest, desc v1.Descriptor, open transfer.Opener) (taken int64, err error) {
+	if part.Size() <= desc.Size {
+		taken, err = s.grow(ctx, part, desc, open)
 		_, wrong := errors.AsType[*transfer.DigestError](err)
 		if !wrong && !errors.Is(err, transfer.ErrOffset) {
 			return taken, err
@@ -110,12 +112,12 @@ func fill(ctx context.Context, part *atomicfile.Ingest, desc v1.Descriptor, open
 			return taken, err
 		}
 	}
-	n, err := grow(ctx, part, desc, open)
+	n, err := s.grow(ctx, part, desc, open)
 	return taken + n, err
 }
 
 // grow adds what part lacks.
-func grow(ctx context.Context, part *atomicfile.Ingest, desc v1.Descriptor, open transfer.Opener) (taken int64, err error) {
+func (s *Store) grow(ctx context.Context, part *atomicfile.Ingest, desc v1.Descriptor, open transfer.Opener) (taken int64, err error) {
 	offset := part.Size()
 	rest := func() (io.ReadCloser, error) {
 		if offset == desc.Size && offset > 0 {
@@ -136,7 +138,9 @@ func grow(ctx context.Context, part *atomicfile.Ingest, desc v1.Descriptor, open
 	} else if r, err = transfer.VerifyRest(part.Reader(), desc, rest); err != nil {
 		return 0, err
 	}
-	taken, err = io.CopyBuffer(part, r, make([]byte, bufferSize))
+	buffer := s.buffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // nothing else is put there
+	defer s.buffers.Put(buffer)
+	taken, err = io.CopyBuffer(part, r, *buffer)
 	return taken, errors.Join(err, r.Close())
 }
 

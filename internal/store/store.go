@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -44,6 +45,8 @@ type Store struct {
 	layout bool // names are tags, as other tools have them
 	euid   int
 	err    error // why dir is no folder to work with
+
+	buffers sync.Pool // of *[]byte, for blobs that are taken
 }
 
 // Open opens vicr's own store, where an image has its full name. Nothing is
@@ -57,7 +60,9 @@ func OpenLayout(dir string) *Store { return at(dir, true) }
 
 func at(dir string, layout bool) *Store {
 	abs, err := filepath.Abs(dir)
-	return &Store{dir: abs, layout: layout, euid: os.Geteuid(), err: err}
+	s := &Store{dir: abs, layout: layout, euid: os.Geteuid(), err: err}
+	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
+	return s
 }
 
 // An UnsafeError says that root will not use a folder which others can change

@@ -31,7 +31,11 @@ func (s *stream) open(ctx context.Context, offset int64) (io.ReadCloser, error) 
 	}
 	s.last = nil
 	s.count++
+	first := s.count == 1
 	s.mu.Unlock()
+	if first && offset > 0 {
+		s.copier.event(Resumed, s.desc, offset)
+	}
 
 	rc := ready
 	if rc == nil || offset != 0 {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -121,6 +122,8 @@ const (
 	Progress
 	Existed
 	Done
+	Resumed  // at byte Bytes, up to which the sink had it from an earlier run
+	Retrying // the connection broke at byte Bytes
 )
 
 // An Event says how far a transfer is. Bytes of one blob only grow.
@@ -128,6 +131,11 @@ type Event struct {
 	Stage Stage
 	Desc  v1.Descriptor
 	Bytes int64 // of this blob, so far
+
+	// Of Retrying alone.
+	Try  int           // how often it was tried since bytes came, from 1 on
+	Wait time.Duration // until it is tried again
+	Err  error         // why
 }
 
 // Options say what to move and how.

@@ -1,0 +1,134 @@
+package registry
+
+import "time"
+
+// When more connections than blobs are tried, and when they are kept.
+const (
+	leastRest   = 6 * partSize // bytes of a blob that are left
+	fullLine    = 100 << 20    // bytes per second of all together: no line that is worth the trouble
+	fastOne     = 60 << 20     // of one connection
+	shortWindow = 150 * time.Millisecond
+	longWindow  = 300 * time.Millisecond
+
+	// leastGain is which part of what one more connection would bring, if each
+	// were held to the speed that it has, must be seen.
+	leastGain = 0.6
+)
+
+// A meter knows how fast all streams were of late.
+type meter struct{ old, young sample }
+
+// tick returns how it is now, and since when that can be judged; not if it is
+// too early to.
+func (m *meter) tick(s *Streams) (since, now sample, ok bool) {
+	now = s.sample()
+	switch {
+	case m.young.at.IsZero(), m.young.bodies != now.bodies:
+		*m = meter{young: now} // of another number of streams
+	case now.at.Sub(m.young.at) >= shortWindow:
+		m.old, m.young = m.young, now
+	}
+	return m.old, now, !m.old.at.IsZero()
+}
+
+// A trial is one more connection, and how it was before.
+type trial struct {
+	part   *part
+	before float64 // bytes per second of all together
+	bodies int64   // that were open
+}
+
+// widen is called while one connection gives the blob. It has a later part
+// fetched on another one, if nobody else needs that: when all together were
+// faster for it, the rest comes in parts.
+func (d *download) widen() {
+	s := d.repo.streams
+	switch {
+	case s == nil:
+	case d.trial != nil:
+		d.judge()
+	case d.stop < d.desc.Size:
+		d.spread()
+	case d.desc.Size-d.at >= leastRest:
+		d.begin()
+	}
+}
+
+func (d *download) begin() {
+	s := d.repo.streams
+	if s.helps() {
+		d.stop, d.next = d.at+partSize, d.at+partSize
+		if !s.try() || !d.fetchMore() {
+			d.stop = d.desc.Size
+		}
+		return
+	}
+	since, now, ok := d.meter.tick(s)
+	before := rate(since, now)
+	if !ok || before >= fullLine || before >= fastOne*float64(max(1, now.bodies)) || !s.mayTry() {
+		return
+	}
+	d.stop, d.next = d.at+2*partSize, d.at+2*partSize
+	if !s.try() || !d.fetchMore() {
+		d.stop = d.desc.Size
+		s.judge(unknownGain, 0)
+		return
+	}
+	d.trial = &trial{part: d.parts[0], before: before, bodies: now.bodies}
+}
+
+// fetchMore has the next part fetched on the connection that was got for it.
+func (d *download) fetchMore() bool { return d.fetch(false) }
+
+// judge ends a trial once it can be judged.
+func (d *download) judge() {
+	t := d.trial
+	first, last, done, err := t.part.state()
+	now := d.repo.streams.sample()
+	late := d.at >= d.stop
+	switch {
+	case err != nil:
+		d.endTrial(noGain)
+		return
+	case done:
+		now = last
+	case first.at.IsZero() && !late, !late && now.at.Sub(first.at) < longWindow:
+		return
+	}
+	if first.at.IsZero() {
+		d.endTrial(noGain)
+		return
+	}
+	n := t.bodies
+	if !done {
+		n++
+	}
+	if now.bodies != n { // blobs began or ended meanwhile
+		d.endTrial(unknownGain)
+		return
+	}
+	// Were each held to the speed that it has, one more would be that much more.
+	if each := t.before / float64(max(1, t.bodies)); rate(first, now)-t.before >= leastGain*each {
+		d.endTrial(someGain)
+		return
+	}
+	d.endTrial(noGain)
+}
+
+// endTrial goes on in parts, or on the one connection alone.
+func (d *download) endTrial(g gain) {
+	t := d.trial
+	if t == nil {
+		return
+	}
+	d.trial = nil
+	d.repo.streams.judge(g, t.bodies)
+	if g == someGain {
+		d.spread()
+		return
+	}
+	if t.part.drop() {
+		d.repo.streams.giveBack(t.part.buffer)
+	}
+	d.parts, d.stop = nil, d.desc.Size
+}
