@@ -42,7 +42,7 @@ func newRelayWorld(t *testing.T, d testkit.Dockerd) *relayWorld {
 }
 
 func (w *relayWorld) argv(args ...string) []string {
-	return append([]string{"env", "DOCKER_HOST=" + w.host, w.world.vicr}, args...)
+	return append([]string{"env", "DOCKER_HOST=" + w.host, w.vicr}, args...)
 }
 
 func (w *relayWorld) run(t *testing.T, args ...string) string {
@@ -183,6 +183,7 @@ func eachRelayEngine(t *testing.T, test func(*testing.T, *relayWorld, namedEngin
 func TestRealRelayPullsAndPushes(t *testing.T) {
 	t.Parallel()
 	eachRelayEngine(t, func(t *testing.T, w *relayWorld, e namedEngine) {
+		t.Helper()
 		base, onBase := registryHost+"/library/app:1", registryHost+"/demo/new:1"
 
 		w.pinned(t, w.run(t, "pull", base), base)
@@ -248,6 +249,7 @@ func TestRealRelayPullsAndPushes(t *testing.T) {
 func TestRealRelayIsNotForAnEngineElsewhere(t *testing.T) {
 	t.Parallel()
 	eachRelayEngine(t, func(t *testing.T, w *relayWorld, e namedEngine) {
+		t.Helper()
 		w.engine.Stop()
 		d := e.engine(t)
 		program := d.Program
@@ -300,6 +302,7 @@ func TestRealRelayIsClosedToOthers(t *testing.T) {
 	t.Parallel()
 	testkit.Need(t, "curl", "curl")
 	eachRelayEngine(t, func(t *testing.T, w *relayWorld, _ namedEngine) {
+		t.Helper()
 		name := registryHost + "/demo/large:1"
 		w.run(t, "pull", registryHost+"/library/app:1")
 		w.build(t, registryHost+"/library/app:1", name, 60<<10)
@@ -329,6 +332,7 @@ func TestRealRelayIsClosedToOthers(t *testing.T) {
 func TestRealRelayLeavesNothingWhenInterrupted(t *testing.T) {
 	t.Parallel()
 	eachRelayEngine(t, func(t *testing.T, w *relayWorld, _ namedEngine) {
+		t.Helper()
 		base, name := registryHost+"/library/app:1", registryHost+"/demo/large:1"
 		w.run(t, "pull", base)
 		w.build(t, base, name, 200<<10)
@@ -364,6 +368,7 @@ func TestRealRelayLeavesNothingWhenInterrupted(t *testing.T) {
 func TestRealRelayKilledInMidPull(t *testing.T) {
 	t.Parallel()
 	eachRelayEngine(t, func(t *testing.T, w *relayWorld, _ namedEngine) {
+		t.Helper()
 		base, name := registryHost+"/library/app:1", registryHost+"/demo/hollow:1"
 		w.run(t, "pull", base)
 		zeros := filepath.Join(w.Dir, "zeros")

@@ -239,9 +239,16 @@ func TestNothingElseIsTaken(t *testing.T) {
 		status       int
 		method, path string
 	}{
-		{404, "PUT", "/v2/demo/other/manifests/1"}, {404, "POST", "/v2/demo/other/blobs/uploads/"}, {404, "PATCH", "/v2/demo/app/blobs/uploads/x"},
-		{405, "DELETE", "/v2/demo/app/manifests/1"}, {405, "GET", "/v2/demo/app/blobs/" + layer}, {405, "DELETE", "/v2/demo/app/blobs/" + layer},
-		{405, "GET", "/v2/demo/app/tags/list"}, {404, "GET", "/v2/_catalog"}, {404, "HEAD", "/v2/demo/app/blobs/x"}, {405, "PUT", "/v2/demo/app/blobs/uploads/"},
+		{404, "PUT", "/v2/demo/other/manifests/1"},
+		{404, "POST", "/v2/demo/other/blobs/uploads/"},
+		{404, "PATCH", "/v2/demo/app/blobs/uploads/x"},
+		{405, "DELETE", "/v2/demo/app/manifests/1"},
+		{405, "GET", "/v2/demo/app/blobs/" + layer},
+		{405, "DELETE", "/v2/demo/app/blobs/" + layer},
+		{405, "GET", "/v2/demo/app/tags/list"},
+		{404, "GET", "/v2/_catalog"},
+		{404, "HEAD", "/v2/demo/app/blobs/x"},
+		{405, "PUT", "/v2/demo/app/blobs/uploads/"},
 	} {
 		c.want(one.status, one.method, one.path, nil)
 	}

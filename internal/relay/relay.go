@@ -13,7 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -72,7 +72,7 @@ func Listen(ctx context.Context) (*Relay, error) {
 		Handler:           s,
 		ReadHeaderTimeout: headerTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(io.Discard, "", 0), // engines try TLS first
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, 0), // engines try TLS first
 		BaseContext:       func(net.Listener) context.Context { return s.ctx },
 	}
 	s.served.Go(func() { _ = s.server.Serve(l) }) // ends with Close
