@@ -12,6 +12,8 @@ import (
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/vicr-cli/vicr/internal/ref"
 )
 
 // app is one run of the command line: the environment and the flags that all
@@ -23,6 +25,10 @@ type app struct {
 	root  *waitingRoot // nil: none waits
 	// plugin says that docker runs this: what is said to type begins with docker.
 	plugin bool
+
+	archives map[ref.Place]*archivePlace // that are open
+	holding  bool                        // results wait in held for the archive that they are about
+	held     []func() error
 }
 
 type globalFlags struct {

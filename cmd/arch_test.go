@@ -31,6 +31,9 @@ var mayImport = map[string]string{
 	// What was pushed is remembered, so that the HEAD that saves a second push is not spent on the first.
 	"internal/registry": "internal/ref internal/wire internal/transfer internal/memo",
 	"internal/store":    "internal/ref internal/atomicfile internal/transfer",
+	// An archive is a file or a stream and no folder: what the store promises of its
+	// folder does not hold there, and what waits is in scratch files as in engine.
+	"internal/archive": "internal/atomicfile internal/transfer",
 	// A save stream has to be read in one pass, so its layers wait in scratch files.
 	"internal/engine": "internal/ref internal/transfer internal/atomicfile internal/memo internal/relay",
 	// The registry on loopback is a server; engine, which has it used, is a client of the engine's API.

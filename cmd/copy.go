@@ -36,12 +36,13 @@ func newCopy(a *app) *cobra.Command {
 	var o copyOptions
 	c := &cobra.Command{
 		Use:   "copy SRC DST",
-		Short: "Copy an image between registries, the engine, vicr's store and folders",
+		Short: "Copy an image between registries, the engine, vicr's store, folders and files",
 		Long: "Copy an image between any two of a registry and the places where images are here:\n" +
-			"docker[:NAME], store[:NAME] or oci:DIR[:TAG]. Without a NAME, the image has the name of\n" +
-			"the other end. Within one registry nothing is moved where it lets layers be mounted;\n" +
+			"docker[:NAME], store[:NAME], oci:DIR[:TAG], oci-archive:FILE[:NAME] or\n" +
+			"docker-archive:FILE[:NAME], with - for standard input or output. Without a NAME, the\n" +
+			"image has the name of the other end. Within one registry nothing is moved where it lets layers be mounted;\n" +
 			"between two, layers stream through and touch no disk. An index is copied with all of\n" +
-			"its platforms, unless docker gets it, which takes its own.",
+			"its platforms, unless docker or a docker-archive gets it, which take one.",
 		Example: `  vicr copy registry.example.com/demo/ubuntu:14.04 registry.example.com/prod/ubuntu:14.04
   vicr copy --all-tags registry.example.com/demo/ubuntu other.example.com/demo/ubuntu
   vicr copy --referrers registry.example.com/demo/ubuntu:14.04 other.example.com/demo/ubuntu:14.04
@@ -129,7 +130,10 @@ func runCopy(ctx context.Context, a *app, o copyOptions) error {
 	if o.allTags {
 		return copyAll(ctx, a, o, from, to, chosen)
 	}
-	return copyOne(ctx, a, o, from, to, copying{platform: chosen, prepare: true})
+	if err := a.gather(to.at, 1, false); err != nil {
+		return err
+	}
+	return a.release(to.at, copyOne(ctx, a, o, from, to, copying{platform: chosen, prepare: true}))
 }
 
 // A copying is what one image is copied with.
@@ -153,13 +157,16 @@ func copyAll(ctx context.Context, a *app, o copyOptions, from, to end, p *v1.Pla
 	if err != nil {
 		return err
 	}
+	if err := a.gather(to.at, len(tags), false); err != nil {
+		return err
+	}
 	shared := &transfer.Shared{}
-	return forEach(ctx, a, tags, func(tag string) error {
+	return a.release(to.at, forEach(ctx, a, tags, func(tag string) error {
 		from, to := from.tagged(tag), to.tagged(tag)
 		with := o
 		with.referrers = o.referrers && !registry.IsReferrerTag(tag)
 		return copyOne(ctx, a, with, from, to, copying{platform: p, asks: asks, shared: shared})
-	})
+	}))
 }
 
 func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying) (err error) {
@@ -183,7 +190,7 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 	if name == "" {
 		return failed
 	}
-	if err := a.result(res, line("%s", name)); err != nil {
+	if err := a.whenThere(func() error { return a.result(res, line("%s", name)) }); err != nil {
 		return err
 	}
 	return failed

@@ -163,7 +163,7 @@ func (e end) refused(err error) error {
 // platform is the one to copy; nil: all. An engine takes its own, and an
 // archive of docker's has one image.
 func (e end) platform(ctx context.Context, chosen *v1.Platform) (*v1.Platform, error) {
-	if chosen != nil || e.kind != ref.Docker && e.kind != "docker-archive" {
+	if chosen != nil || e.kind != ref.Docker && e.kind != ref.DockerArchive {
 		return chosen, nil
 	}
 	p, err := e.at.platform(ctx)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fatih/color"
 
+	"github.com/vicr-cli/vicr/internal/archive"
 	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/change"
@@ -154,6 +155,10 @@ var rulesBefore = []rule{
 	},
 	{code: codeUntrusted, when: "what the registry gives out as its CA is of no use", match: is[*downloadError], try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE", hints: downloadHints},
 	{code: codeUntrusted, when: "Harbor before 1.7 gives its CA to administrators only", match: is[*adminCAError], try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE", hints: adminCAHints},
+	{code: codeUsage, when: "an archive has several images, and which one is meant is not clear", match: is[*archive.AmbiguousError], try: "put the name of one behind the file: --from docker-archive:FILE:NAME"},
+	{code: codeUsage, when: "an index of several platforms for an archive of Docker", match: is[*archive.IndexError], try: "choose one by --platform, or: --to oci-archive:FILE"},
+	{code: codeRefused, when: "an archive was made to do harm: names that lead out of it, files twice, or more of anything than an image has", match: isUnsafeArchive, try: "do not use it; ask whoever made it for another one"},
+	{code: codeWrongBytes, when: "a file is no archive of images, or is damaged", match: is[*archive.Error], try: "make it again: docker save -o FILE IMAGE, or: vicr pull --to docker-archive:FILE IMAGE"},
 	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, try: "vicr help shows the commands, vicr help COMMAND its flags", hints: usageHints},
 	{
 		code: codeRefused, when: "dockerd would have insecure registries from its command line and from daemon.json, and not start",
@@ -222,6 +227,10 @@ var rulesBefore = []rule{
 		docker: sayNoProject,
 	},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints, docker: "unknown: repository demo/none not found (Harbor 2); manifest for HOST/demo/nope:1 not found: manifest unknown: manifest unknown (Harbor 1)"},
+	{
+		code: codeWrongBytes, when: "vicr's store holds wrong bytes, or lacks some", match: is[*store.DamagedError],
+		try: "vicr store rm NAME..., vicr store gc, and then vicr pull the same names again", hints: damagedHints,
+	},
 	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],
 		try: "run it again; if it stays, the registry or something on the way changes what it sends",

@@ -14,6 +14,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/vicr-cli/vicr/internal/archive"
 	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/change"
@@ -76,6 +77,13 @@ func TestExitCodes(t *testing.T) {
 		{&registry.Error{Status: 401, Code: registry.CodeProjectNotFound}, 5},
 		{&transfer.PlatformError{}, 5},
 		{&store.NameError{}, 5},
+		{&archive.NameError{}, 5},
+		{&archive.SparseError{}, 5},
+		{&archive.AmbiguousError{}, 2},
+		{&archive.IndexError{}, 2},
+		{&archive.Error{}, 7},
+		{&archive.Error{Err: fs.ErrNotExist, Unsafe: true}, 8},
+		{&store.DamagedError{Faults: []store.Fault{{Why: "missing"}}}, 7},
 		{&wire.Error{Kind: wire.Unreachable, Err: bad}, 6},
 		{&wire.Error{Kind: wire.Silent, Err: bad}, 6},
 		{&registry.Error{Status: 500}, 6},
@@ -132,6 +140,8 @@ func samples() []error {
 		&adminCAError{leaf: &x509.Certificate{}, err: &pki.CertError{}}, &auth.RealmError{Origin: "https://x:443", Realm: "https://x/service/token"},
 		&registry.Error{Status: 404, Code: registry.CodeManifestUnknown}, &registry.Error{Status: 401, Code: registry.CodeProjectNotFound},
 		&wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}, &registry.LimitError{Nobody: true, Err: &wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}}, &registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, &transfer.PlatformError{}, &store.NameError{},
+		&archive.NameError{}, &archive.NameError{Name: "x"}, &archive.SparseError{}, &archive.SparseError{Have: []v1.Platform{{OS: "linux"}}}, &archive.AmbiguousError{}, &archive.IndexError{},
+		&archive.Error{}, &archive.Error{Unsafe: true}, &store.DamagedError{Faults: []store.Fault{{}}}, &store.DamagedError{Faults: []store.Fault{{Images: []string{"x"}}}},
 		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{}, &harbor.NoAPIError{},
 		&wire.Error{Kind: wire.Silent, Err: bad}, &wire.Error{Kind: wire.BadAnswer, Err: &wire.AnswerError{}}, &wire.Error{Kind: wire.TooLarge, Err: &wire.TooLargeError{}},
 		&engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,

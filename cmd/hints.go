@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vicr-cli/vicr/internal/archive"
 	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/change"
@@ -170,7 +171,15 @@ func notFoundHints(err error, host string) []string {
 	var r *registry.Error
 	var p *transfer.PlatformError
 	var local *store.NameError
+	var sparse *archive.SparseError
+	var absent *archive.NameError
 	switch {
+	case errors.As(err, &sparse) && len(sparse.Have) > 0:
+		return []string{"what is there can be moved alone: --platform takes one of: " + platformList(sparse.Have)}
+	case errors.As(err, &absent) && absent.Name == "" && absent.File != "":
+		return []string{"check the path: " + absent.File}
+	case errors.As(err, &absent):
+		return []string{"one of the names that it has goes behind the file: --from docker-archive:FILE:NAME"}
 	case errors.As(err, &p) && len(p.Have) > 0:
 		have := make([]string, len(p.Have))
 		for i, platform := range p.Have {
@@ -273,3 +282,22 @@ func doubtHints(err error, _ string) []string {
 
 // shellLine is argv as it can be pasted.
 func shellLine(argv []string) string { return shell.Line(runtime.GOOS, argv) }
+
+// damagedHints: a pull alone would not look at the bytes of what is there.
+func damagedHints(err error, _ string) []string {
+	const most = 20 // names that still are a line to paste
+	var d *store.DamagedError
+	errors.As(err, &d)
+	names := d.Images()
+	switch {
+	case len(names) == 0:
+		return []string{"no image needs it: vicr store gc"}
+	case len(names) > most:
+		return nil
+	}
+	return []string{
+		"take away what cannot be used: " + shellLine(append([]string{"vicr", "store", "rm"}, names...)),
+		"remove its bytes: vicr store gc",
+		"and get it again: " + shellLine(append([]string{"vicr", "pull", "--to", "store"}, names...)),
+	}
+}

@@ -94,6 +94,9 @@ func Main(args []string, e Env) int {
 	root := newRoot(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if cerr := a.closeArchives(); err == nil {
+		err = cerr
+	}
 	if err != nil {
 		var s errSignal
 		if errors.As(context.Cause(ctx), &s) && !is[*change.RollbackError](err) {

@@ -14,6 +14,9 @@ import (
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
+// placeWords are how a place is written.
+const placeWords = "auto, docker, store, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE"
+
 // A place is where images live outside a registry: an engine, or a store on disk.
 type place interface {
 	source(ref.Image) (transfer.Source, func() error)
@@ -29,6 +32,8 @@ func (a *app) openPlace(ctx context.Context, p ref.Place) (place, error) {
 	switch p.Kind {
 	case ref.Store:
 		return a.openStore(), nil
+	case ref.OCIArchive, ref.DockerArchive:
+		return a.openArchive(ctx, p), nil
 	case ref.OCI:
 		return diskPlace{store: store.OpenLayout(p.Dir), name: "oci:" + p.Dir, layout: true, layoutTag: p.Tag}, nil
 	}

@@ -43,9 +43,18 @@ func newPull(a *app) *cobra.Command {
 	var o pullOptions
 	c := &cobra.Command{
 		Use:   "pull REF...",
-		Short: "Get images from a registry into the engine, vicr's store or a folder",
+		Short: "Get images from a registry into the engine, vicr's store, a folder or a file",
+		Long: `Get images from a registry into the engine, vicr's store, a folder or a file.
+
+An archive holds all images of the command, under their full names, and is
+written when all are there, or not at all. oci-archive:FILE is an OCI layout in
+a tar; docker-archive:FILE is what docker load reads, also an old one. The same
+images give the same bytes. With - for FILE the archive goes to standard output
+and the names with their digests to standard error. A part that was fetched for
+an archive is not kept: where that matters, pull into a folder.`,
 		Example: `  vicr pull registry.example.com/library/ubuntu:14.04
-  vicr pull --to oci:ubuntu --all-platforms registry.example.com/library/ubuntu:14.04`,
+  vicr pull --to oci:ubuntu --all-platforms registry.example.com/library/ubuntu:14.04
+  vicr pull --to docker-archive:both.tar registry.example.com/demo/a:1 registry.example.com/demo/b:1`,
 		Args: atLeast(1, "the names of images"),
 		RunE: func(c *cobra.Command, args []string) error {
 			images, err := each(args, ref.ParseImage)
@@ -56,7 +65,7 @@ func newPull(a *app) *cobra.Command {
 			return a.atHome(c.Context(), func() error { return runPull(c.Context(), a, o) })
 		},
 	}
-	c.Flags().StringVar(&o.to, "to", "auto", "the `place` that gets the images: auto, docker, store or oci:DIR[:TAG]")
+	c.Flags().StringVar(&o.to, "to", "auto", "the `place` that gets the images: "+placeWords+", with - for standard output")
 	c.Flags().StringVar(&o.platform, "platform", "", "the platform to get out of an index, as in linux/arm64")
 	c.Flags().BoolVar(&o.allPlatforms, "all-platforms", false, "get the whole index, all platforms")
 	c.Flags().IntVarP(&o.jobs, "jobs", "j", 6, "how many connections fetch blobs at the same time")
@@ -83,6 +92,9 @@ func runPull(ctx context.Context, a *app, o pullOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := a.gather(at, len(o.images), o.allPlatforms); err != nil {
+		return err
+	}
 	a.note("to: %s", at)
 	if chosen == nil && !o.allPlatforms {
 		p, err := at.platform(ctx)
@@ -92,9 +104,9 @@ func runPull(ctx context.Context, a *app, o pullOptions) error {
 		chosen = &p
 	}
 	o.shared = newSharedRoads(o.jobs)
-	return forEach(ctx, a, o.images, func(img ref.Image) error {
+	return a.release(at, forEach(ctx, a, o.images, func(img ref.Image) error {
 		return aboutHost(img.Host, pullOne(ctx, a, img, at, o, chosen))
-	})
+	}))
 }
 
 func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions, p *v1.Platform) error {
@@ -127,7 +139,7 @@ func copyTo(ctx context.Context, at place, img ref.Image, src transfer.Source, h
 // moved prints the result of one transfer: the name, pinned to its digest.
 func (a *app) moved(img ref.Image, at place, m transfer.Result) error {
 	res := a.movedTo(img, at.String(), m)
-	return a.result(res, line("%s", img.WithDigest(res.Digest)))
+	return a.whenThere(func() error { return a.result(res, line("%s", img.WithDigest(res.Digest))) })
 }
 
 // movedTo is the result of one transfer, and says what was left out of it.

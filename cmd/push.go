@@ -34,11 +34,20 @@ func newPush(a *app) *cobra.Command {
 	var o pushOptions
 	c := &cobra.Command{
 		Use:   "push REF...",
-		Short: "Bring images from the engine, vicr's store or a folder to a registry",
+		Short: "Bring images from the engine, vicr's store, a folder or a file to a registry",
+		Long: `Bring images from the engine, vicr's store, a folder or a file to a registry.
+
+An archive may be compressed by gzip or zstd. Its only image is sent under the
+name given; of several the one that has this name, or the one called NAME in
+docker-archive:FILE:NAME and oci-archive:FILE:NAME. What docker save wrote from
+25.0 on has digests, and they stay; for older archives layers are compressed,
+each time to the same digest. docker save from 29 on may list platforms that it
+left out: --platform says which one to send.`,
 		Example: `  vicr push registry.example.com/demo/ubuntu:14.04
   vicr push --from oci:ubuntu registry.example.com/demo/ubuntu:14.04
   vicr push --platform linux/amd64 registry.example.com/demo/ubuntu:14.04
-  vicr push --create-project registry.example.com/new/ubuntu:14.04`,
+  vicr push --create-project registry.example.com/new/ubuntu:14.04
+  docker save ubuntu:14.04 | vicr push --from docker-archive:- registry.example.com/demo/ubuntu:14.04`,
 		Args: atLeast(1, "the names of images"),
 		RunE: func(c *cobra.Command, args []string) error {
 			images, err := each(args, ref.ParseImage)
@@ -49,7 +58,7 @@ func newPush(a *app) *cobra.Command {
 			return a.atHome(c.Context(), func() error { return runPush(c.Context(), a, o) })
 		},
 	}
-	c.Flags().StringVar(&o.from, "from", "auto", "the `place` that has the images: auto, docker, store or oci:DIR[:TAG]")
+	c.Flags().StringVar(&o.from, "from", "auto", "the `place` that has the images: "+placeWords+", with - for standard input")
 	c.Flags().StringVar(&o.platform, "platform", "", "the platform to choose out of an index, as in linux/arm64; default: the whole index")
 	c.Flags().IntVarP(&o.jobs, "jobs", "j", 4, "how many blobs are under way at the same time")
 	c.Flags().Var(&o.create, "create-project", "create the project if it is missing: private or public")
@@ -71,12 +80,15 @@ func runPush(ctx context.Context, a *app, o pushOptions) error {
 	if err != nil {
 		return err
 	}
-	chosen, err := parsePlatform(o.platform)
+	platform, err := parsePlatform(o.platform)
 	if err != nil {
 		return err
 	}
+	if from.IsArchive() && from.File == ref.Stream && o.tls.caFile == ref.Stream {
+		return usagef("--from %s and --ca-file -: standard input can be read once", from)
+	}
 	return forEach(ctx, a, o.images, func(img ref.Image) error {
-		return aboutHost(img.Host, pushOne(ctx, a, img, from, chunk, chosen, o))
+		return aboutHost(img.Host, pushOne(ctx, a, img, from, chunk, platform, o))
 	})
 }
 

@@ -46,7 +46,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(
 		newTrust(a), newUntrust(a), newLogin(a), newLogout(a),
-		newPull(a), newPush(a), newTag(a), newCopy(a), newList(a), newInspect(a), newProject(a),
+		newPull(a), newPush(a), newTag(a), newCopy(a), newList(a), newInspect(a), newProject(a), newStore(a),
 		newSandbox(a), newVersion(a), newCompletion(a),
 		newStatus(a), newOnboard(a),
 		newDoctor(a),

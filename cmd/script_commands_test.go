@@ -42,6 +42,8 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"fromfile": fromFile,
 		"pair":     writePair,
 		"hashes":   hashes,
+		"savedby":  savedBy,
+		"spoil":    spoil,
 	}
 }
 

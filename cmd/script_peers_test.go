@@ -157,10 +157,11 @@ func connectProxy(ts *testscript.TestScript, addr string) (proxy string) {
 	return s.URL
 }
 
-// fromFile sets a variable of the environment to what a file holds.
+// fromFile sets a variable of the environment to what a file holds, without
+// space around it.
 func fromFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: fromfile VARIABLE FILE")
 	}
-	ts.Setenv(args[0], ts.ReadFile(args[1]))
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }

@@ -44,7 +44,7 @@ func newTag(a *app) *cobra.Command {
 			return a.atHome(c.Context(), func() error { return runTag(c.Context(), a, o) })
 		},
 	}
-	c.Flags().StringVar(&o.in, "in", "auto", "the `place` that has the image: auto, docker, store or oci:DIR[:TAG]")
+	c.Flags().StringVar(&o.in, "in", "auto", "the `place` that has the image: auto, docker, store or oci:DIR[:TAG]; an archive takes no more names")
 	c.Flags().BoolVar(&o.remote, "remote", false, "give an image in a registry one more tag, there")
 	o.tls.register(c.Flags())
 	return c

@@ -36,7 +36,7 @@ func OpenIngest(path string) (*Ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := t.openLocked(name, path)
+	f, err := t.openLocked(name, path, false)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,15 @@ func Lock(ctx context.Context, path string, wait time.Duration) (*HeldLock, erro
 // holds nothing. The folder must exist. The error is a [*LockedError], a
 // [*NotRegularError], an [*fs.PathError], or the context's.
 func (t *Tree) Lock(ctx context.Context, path string, wait time.Duration) (*HeldLock, error) {
+	return t.lock(ctx, path, wait, false)
+}
+
+// LockShared is [Lock] beside all who take it so too, and nobody else.
+func LockShared(ctx context.Context, path string, wait time.Duration) (*HeldLock, error) {
+	return Machine().lock(ctx, path, wait, true)
+}
+
+func (t *Tree) lock(ctx context.Context, path string, wait time.Duration, shared bool) (*HeldLock, error) {
 	name, err := t.name(path)
 	if err != nil {
 		return nil, err
@@ -41,12 +50,16 @@ func (t *Tree) Lock(ctx context.Context, path string, wait time.Duration) (*Held
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		f, err := t.openLocked(name, path)
+		f, err := t.openLocked(name, path, shared)
 		if err != nil {
 			return nil, err
 		}
 		if f != nil {
-			sign(f)
+			if shared { // the file has room for one name, and whose it has is gone
+				unsign(f)
+			} else {
+				sign(f)
+			}
 			return &HeldLock{tree: t, path: path, file: f}, nil
 		}
 		select {
@@ -75,6 +88,13 @@ func sign(f *os.File) {
 	})
 }
 
+// unsign takes a number out of the lock's file.
+func unsign(f *os.File) {
+	if info, err := f.Stat(); err == nil && info.Size() > 0 {
+		_ = mutate(operation{kind: opTruncate, path: f.Name()}, func() error { return f.Truncate(0) }) //nolint:errcheck // as of sign
+	}
+}
+
 // holder is who wrote its number into the lock's file; 0 when nobody did.
 func (t *Tree) holder(path string) int {
 	data, _, err := t.Read(path, maxPID)
@@ -90,7 +110,7 @@ func (t *Tree) holder(path string) int {
 
 // openLocked opens the file called name, which it makes when it is missing,
 // and takes its lock; nil when somebody else has it.
-func (t *Tree) openLocked(name, path string) (*os.File, error) {
+func (t *Tree) openLocked(name, path string, shared bool) (*os.File, error) {
 	for {
 		f, err := t.openOrCreate(name)
 		if err != nil {
@@ -100,7 +120,7 @@ func (t *Tree) openLocked(name, path string) (*os.File, error) {
 			}
 			return nil, t.named(err, path)
 		}
-		locked, err := tryLock(f)
+		locked, err := tryLock(f, shared)
 		if err != nil || !locked {
 			return nil, errors.Join(err, f.Close())
 		}

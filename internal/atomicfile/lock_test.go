@@ -48,6 +48,51 @@ func TestLockIsHeldByOne(t *testing.T) {
 	group.Wait()
 }
 
+func TestASharedLockIsHeldBesideOthersThatShareIt(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	take := func(lock func(context.Context, string, time.Duration) (*atomicfile.HeldLock, error)) (release func(), busy bool) {
+		t.Helper()
+		held, err := lock(t.Context(), path, 0)
+		if _, busy := errors.AsType[*atomicfile.LockedError](err); busy {
+			return nil, true
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			if err := held.Unlock(); err != nil {
+				t.Error(err)
+			}
+		}, false
+	}
+	one, busy := take(atomicfile.LockShared)
+	two, busyToo := take(atomicfile.LockShared)
+	if busy || busyToo {
+		t.Fatal("a shared lock was not shared")
+	}
+	one()
+	if _, busy := take(atomicfile.Lock); !busy {
+		t.Fatal("a lock was given that somebody shares")
+	}
+	two()
+	alone, busy := take(atomicfile.Lock)
+	if busy {
+		t.Fatal("a lock was not given that nobody shares any more")
+	}
+	if _, busy := take(atomicfile.LockShared); !busy {
+		t.Fatal("a lock was shared that somebody has alone")
+	}
+	alone()
+	// Who had it alone before is not who has it now.
+	one, _ = take(atomicfile.LockShared)
+	defer one()
+	var locked *atomicfile.LockedError
+	if _, err := atomicfile.Lock(t.Context(), path, 0); !errors.As(err, &locked) || locked.PID != 0 {
+		t.Errorf("it is said to be held by %v", err)
+	}
+}
+
 func TestLockWaitsAsLongAsItIsTold(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")

@@ -44,6 +44,10 @@ func (s *ScratchFile) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
+// WriteAt writes somewhere, as [io.WriterAt]; several may at the same time. Size
+// does not count it: who uses it has shared the file out.
+func (s *ScratchFile) WriteAt(p []byte, off int64) (int, error) { return s.file.WriteAt(p, off) }
+
 // ReadAt reads bytes that were written, as [io.ReaderAt].
 func (s *ScratchFile) ReadAt(p []byte, off int64) (int, error) { return s.file.ReadAt(p, off) }
 

@@ -47,10 +47,15 @@ func syncFolder(dir *os.File) error {
 	return err
 }
 
-// tryLock takes the lock of an open file; false when somebody else has it.
-func tryLock(f *os.File) (bool, error) {
+// tryLock takes the lock of an open file, alone or beside others that share it;
+// false when somebody has it who does not.
+func tryLock(f *os.File, shared bool) (bool, error) {
+	how := unix.LOCK_EX
+	if shared {
+		how = unix.LOCK_SH
+	}
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor is a small number
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB) //nolint:gosec // a descriptor is a small number
 		switch {
 		case err == nil:
 			return true, nil

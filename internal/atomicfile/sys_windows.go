@@ -42,12 +42,17 @@ func linksOf(fs.FileInfo) uint64 { return 1 }
 // syncFolder does nothing: NTFS keeps the order of changes of names by itself.
 func syncFolder(*os.File) error { return nil }
 
-// tryLock takes the lock of an open file; false when somebody else has it. It
-// locks one byte far behind the end, since locked bytes cannot be read by others.
-func tryLock(f *os.File) (bool, error) {
+// tryLock takes the lock of an open file, alone or beside others that share it;
+// false when somebody has it who does not. It locks one byte far behind the end,
+// since locked bytes cannot be read by others.
+func tryLock(f *os.File, shared bool) (bool, error) {
+	how := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
+	if !shared {
+		how |= windows.LOCKFILE_EXCLUSIVE_LOCK
+	}
 	at := &windows.Overlapped{Offset: math.MaxUint32, OffsetHigh: math.MaxInt32}
 	err := windows.LockFileEx(windows.Handle(f.Fd()),
-		windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
+		how, 0, 1, 0, at)
 	switch {
 	case err == nil:
 		return true, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -23,6 +24,9 @@ const (
 type Sink struct {
 	store *Store
 	name  string
+
+	mu    sync.Mutex
+	using *atomicfile.HeldLock // nil: nothing was put yet
 }
 
 var (
@@ -32,7 +36,7 @@ var (
 
 // Sink returns where an image of that name goes; in a layout, "" is an image
 // without a name. Nothing is made yet.
-func (s *Store) Sink(name string) *Sink { return &Sink{s, name} }
+func (s *Store) Sink(name string) *Sink { return &Sink{store: s, name: name} }
 
 // PutBlob takes a blob: into a file in the folder ingest, where it stays if it
 // is cut short; verified; to the disk; under its digest. A part that is there
@@ -41,14 +45,17 @@ func (s *Store) Sink(name string) *Sink { return &Sink{s, name} }
 // blob this one waits. Errors: [*transfer.DigestError], [*UnsafeError], those
 // of open and of the file system.
 func (s *Sink) PutBlob(ctx context.Context, desc v1.Descriptor, open transfer.Opener) (int64, error) {
+	path, err := s.store.path(desc.Digest)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.enter(ctx); err != nil {
+		return 0, err
+	}
 	if has, err := s.store.has(desc); err != nil || has {
 		return 0, err
 	}
 	if err := s.store.prepare(); err != nil {
-		return 0, err
-	}
-	path, err := s.store.path(desc.Digest)
-	if err != nil {
 		return 0, err
 	}
 	final := filepath.Join(s.store.dir, path)
@@ -73,7 +80,7 @@ func (s *Sink) PutBlob(ctx context.Context, desc v1.Descriptor, open transfer.Op
 // ingest opens the file that the blob grows in; nil if the blob came to be
 // there meanwhile.
 func (s *Store) ingest(ctx context.Context, desc v1.Descriptor) (*atomicfile.Ingest, error) {
-	path := filepath.Join(s.dir, ingestFolder, desc.Digest.Algorithm+"-"+desc.Digest.Hex)
+	path := s.ingestPath(desc.Digest)
 	poll := time.NewTicker(busyPoll)
 	defer poll.Stop()
 	for {
@@ -170,5 +177,5 @@ func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error
 	})
 }
 
-// Close does nothing: a sink holds nothing open between calls.
-func (s *Sink) Close() error { return nil }
+// Close lets others collect what no image needs.
+func (s *Sink) Close() error { return s.leave() }

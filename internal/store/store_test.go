@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout" //nolint:depguard // here as one of the other tools, and it only reads
@@ -126,7 +127,7 @@ func TestFolderHoldsBlobsByDigestAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"index.json", "ingest/lock", "oci-layout"}
+	want := []string{"index.json", "ingest/lock", "ingest/turn", "ingest/use", "oci-layout"}
 	for h, data := range src.Content {
 		want = append(want, "blobs/sha256/"+h.Hex)
 		got, err := os.ReadFile(filepath.Join(dir, "blobs", "sha256", h.Hex))
@@ -262,7 +263,8 @@ func TestIndexIsLockedByOneAtATime(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, store.Open(dir), "a", sample(1))
-	lock, err := atomicfile.Lock(t.Context(), filepath.Join(dir, "ingest", "lock"), 0)
+	// A process that another test starts has this one's files until it runs its program.
+	lock, err := atomicfile.Lock(t.Context(), filepath.Join(dir, "ingest", "lock"), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,215 @@
+// Package archive reads and writes images in one file: OCI layouts in a tar, and
+// what docker save writes. A file is read where it lies; what comes as a stream
+// or compressed waits in a scratch file. Names in an archive are looked up in it
+// and opened nowhere else. What is written appears whole or not at all, and the
+// same images give the same bytes.
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/transfer"
+)
+
+// A Format is how images lie in an archive.
+type Format int
+
+// The formats. One of Docker may hold a layout beside Docker's own list, as
+// docker save writes it since 25.0; then it is read as that.
+const (
+	OCI Format = iota
+	Docker
+)
+
+// Names in archives: an OCI layout (opencontainers/image-spec image-layout.md)
+// and Docker's own list (moby image/tarexport/tarexport.go).
+const (
+	layoutFile   = "oci-layout"
+	indexFile    = "index.json"
+	manifestFile = "manifest.json"
+	blobFolder   = "blobs"
+
+	refName        = "org.opencontainers.image.ref.name"
+	containerdName = "io.containerd.image.name" // the full name (containerd images/annotations.go)
+)
+
+// Options say how archives are handled.
+type Options struct {
+	Format  Format
+	Scratch string // folder for what has to wait on the disk; made when missing
+}
+
+// An Error says that an archive cannot be read, or is not taken.
+type Error struct {
+	File   string
+	Why    string // holds no raw foreign bytes
+	Unsafe bool   // made to do harm, or too large for any honest one
+	Err    error  // may be nil
+}
+
+func (e *Error) Error() string {
+	if e.Unsafe {
+		return fmt.Sprintf("%q is not taken: %s", e.File, e.Why)
+	}
+	return fmt.Sprintf("%q is no archive of images that can be read: %s", e.File, e.Why)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// A NameError says that an archive has no image of that name, or none at all.
+// It wraps [transfer.ErrNotFound].
+type NameError struct {
+	File  string
+	Name  string // "": any
+	Names []string
+}
+
+func (e *NameError) Error() string {
+	if e.Name == "" {
+		return fmt.Sprintf("no image in %q", e.File)
+	}
+	return fmt.Sprintf("no image %q in %q: it has %s", e.Name, e.File, quotedAll(e.Names))
+}
+
+func (e *NameError) Unwrap() error { return transfer.ErrNotFound }
+
+// An AmbiguousError says that an archive has several images, and which was meant
+// is not clear.
+type AmbiguousError struct {
+	File  string
+	Name  string // "": none was given
+	Names []string
+}
+
+func (e *AmbiguousError) Error() string {
+	what := "several images"
+	if e.Name != "" {
+		what += ", and not one alone is called " + strconv.Quote(e.Name)
+	}
+	return fmt.Sprintf("%q has %s: %s", e.File, what, quotedAll(e.Names))
+}
+
+func quotedAll(names []string) string {
+	const enough = 10
+	var all []string
+	for i, n := range names {
+		if i == enough {
+			all = append(all, fmt.Sprintf("and %d more", len(names)-enough))
+			break
+		}
+		all = append(all, strconv.Quote(n))
+	}
+	return strings.Join(all, ", ")
+}
+
+// An Archive is open for reading. Its methods may be called at the same time.
+type Archive struct {
+	o      Options
+	name   string // of the file, for people
+	source *os.File
+	spools []*atomicfile.ScratchFile
+	files  *files
+
+	mu     sync.Mutex
+	made   map[string]*image       // by what they are
+	layers map[int64]layer         // of images in Docker's own format, by where they lie
+	packed *atomicfile.ScratchFile // those that were compressed here; nil: none yet
+}
+
+func fresh(name string, o Options) *Archive {
+	return &Archive{o: o, name: name, made: map[string]*image{}, layers: map[int64]layer{}}
+}
+
+// Open opens the archive in a file. Close it. The error wraps
+// [transfer.ErrNotFound] when there is no such file, and is else an [*Error], a
+// [*atomicfile.NotRegularError], or one of the file system.
+func Open(ctx context.Context, file string, o Options) (_ *Archive, err error) {
+	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NameError{File: file}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &atomicfile.NotRegularError{Path: file, Mode: info.Mode()}
+	}
+	f, err := os.Open(file) //nolint:gosec // what the user named
+	if err != nil {
+		return nil, err
+	}
+	a := fresh(file, o)
+	a.source = f
+	defer a.closeUnless(&err)
+	head := make([]byte, headSize)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if isTar(head[:n]) {
+		return a, a.index(ctx, f, info.Size())
+	}
+	return a, a.spool(ctx, io.NewSectionReader(f, 0, info.Size()))
+}
+
+// Read reads the archive that comes on r to its end; name is what it is called
+// for people. It returns early when ctx ends, and then r may still be read from.
+// Errors are as those of [Open].
+func Read(ctx context.Context, r io.Reader, name string, o Options) (_ *Archive, err error) {
+	a := fresh(name, o)
+	defer a.closeUnless(&err)
+	return a, a.spool(ctx, &impatient{ctx: ctx, r: r})
+}
+
+func (a *Archive) closeUnless(err *error) {
+	if *err != nil {
+		*err = errors.Join(*err, a.Close())
+	}
+}
+
+// Close frees the disk.
+func (a *Archive) Close() error {
+	var err error
+	for _, s := range a.spools {
+		err = errors.Join(err, s.Close())
+	}
+	a.spools = nil
+	if a.source != nil {
+		err = errors.Join(err, a.source.Close())
+		a.source = nil
+	}
+	return err
+}
+
+// scratch makes a scratch file that lives as long as the archive.
+func (a *Archive) scratch() (*atomicfile.ScratchFile, error) {
+	s, err := newScratch(a.o.Scratch)
+	if err == nil {
+		a.spools = append(a.spools, s)
+	}
+	return s, err
+}
+
+func newScratch(dir string) (*atomicfile.ScratchFile, error) {
+	if _, err := atomicfile.Machine().MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return atomicfile.Scratch(dir)
+}
+
+func (a *Archive) bad(format string, args ...any) error {
+	return &Error{File: a.name, Why: fmt.Sprintf(format, args...)}
+}
+
+func (a *Archive) unsafe(format string, args ...any) error {
+	return &Error{File: a.name, Why: fmt.Sprintf(format, args...), Unsafe: true}
+}
