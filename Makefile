@@ -26,6 +26,7 @@ e2e-tools: ## the engines for e2e that Debian lacks, into a cache; FULL=1 one mo
 faults: ## kills, refused system calls and signals at every numbered crash point; FAULTS=full also all pairs of kills
 	go test -tags crashpoints -count=1 -timeout 10m -run '^TestCrash' ./internal/store ./internal/change
 	go test -tags faults -count=1 -timeout 90m -run '^TestCrash' ./cmd
+	go test -count=1 -timeout 20m -run '^TestPushKilled' ./cmd
 
 bench: ## vicr beside its peers, into docs/performance.md; root for the rows of the engine
 	go run ./internal/bench -out docs $(ARGS)

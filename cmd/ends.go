@@ -8,7 +8,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/vicr-cli/vicr/internal/auth"
-	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -113,7 +112,7 @@ func (e end) why(ctx context.Context, err error) error {
 func (e end) repository(a *app) *registry.Repository {
 	r := registry.Open(e.img, e.pass, e.road.base)
 	if a != nil {
-		r = r.Remembering(memo.OpenPushes(a.dirs().Cache))
+		r = a.remembering(r)
 	}
 	return r
 }

@@ -119,7 +119,7 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 	src := transfer.Keep(from) // both roads ask for manifests
 	moved, err := a.relayPull(ctx, at, img, src, from, p, onEvent)
 	if errors.Is(err, engine.ErrNoRelay) {
-		moved, err = copyTo(ctx, at, img, src, transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
+		moved, err = a.copyTo(ctx, at, img, src, transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
 	}
 	done()
 	if err != nil {
@@ -128,12 +128,18 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 	return a.moved(img, at, moved)
 }
 
-func copyTo(ctx context.Context, at place, img ref.Image, src transfer.Source, how transfer.Options) (transfer.Result, error) {
+func (a *app) copyTo(ctx context.Context, at place, img ref.Image, src transfer.Source, how transfer.Options) (transfer.Result, error) {
 	sink, err := at.sink(img)
 	if err != nil {
 		return transfer.Result{}, err
 	}
-	return transfer.Copy(ctx, src, sink, how)
+	also, remember := a.seen(img, how.OnEvent)
+	how.OnEvent = also
+	moved, err := transfer.Copy(ctx, src, sink, how)
+	if err == nil {
+		remember()
+	}
+	return moved, err
 }
 
 // moved prints the result of one transfer: the name, pinned to its digest.

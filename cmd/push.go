@@ -11,7 +11,6 @@ import (
 
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/engine"
-	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -110,7 +109,7 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 		return err
 	}
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
-	dst := registry.Open(img, r.auth, r.base).InChunks(chunk).Remembering(memo.OpenPushes(a.dirs().Cache))
+	dst := a.pushTo(r, img).InChunks(chunk)
 	how := transfer.Options{Platform: p, Jobs: o.jobs, OnBegin: func(root v1.Descriptor) { a.warnUnlisted(asks, img, root) }}
 	moved, err := a.relayPush(ctx, at, img, dst, asks, how)
 	if errors.Is(err, engine.ErrNoRelay) {
@@ -127,10 +126,14 @@ func (a *app) copyFrom(ctx context.Context, at place, img ref.Image, dst transfe
 	src, closeSource := at.source(img)
 	onEvent, done := a.progress()
 	defer done()
-	how.OnEvent = onEvent
+	also, remember := a.seen(img, onEvent)
+	how.OnEvent = also
 	moved, err := transfer.Copy(ctx, src, dst, how)
 	if cerr := closeSource(); err == nil {
 		err = cerr
+	}
+	if err == nil {
+		remember()
 	}
 	return moved, err
 }

@@ -211,6 +211,9 @@ func (a *app) wireConfig(h ref.Host, roots *x509.CertPool) wire.Config {
 		Proxy:     a.proxy(),
 		Silence:   a.flags.timeout,
 	}
+	c.Waiting = func(w wire.Wait) {
+		a.note("%s answered status %d and is asked again in %s", w.Host, w.Status, w.For.Round(100*time.Millisecond))
+	}
 	if a.flags.debug {
 		c.Trace = func(x wire.Exchange) {
 			a.say("vicr: debug: %s %s %d %s", x.Method, x.URL, x.Status, x.Duration.Round(time.Millisecond))

@@ -3,11 +3,13 @@
 # a folder, for the end-to-end tests, made in a cache folder: $VICR_E2E_BIN, else
 # vicr-e2e/bin in the user's cache folder. What is there already is not made
 # again. FULL=1 adds an engine of the 29.0 line, whose containerd store forgets
-# a registry's CA at the token request.
+# a registry's CA at the token request, and a registry of Distribution 3, which
+# keeps what arrived of an upload that broke.
 set -eu
 
 DOCKERD=v2.0.0-beta.24
 DOCKERD_TOKEN_FAULT=v2.0.0-beta.1
+DISTRIBUTION=v3.0.0
 CONTAINERD=v2.4.2
 
 bin=${VICR_E2E_BIN:-${XDG_CACHE_HOME:-$HOME/.cache}/vicr-e2e/bin}
@@ -49,4 +51,5 @@ install "$bin" $CONTAINERD github.com/containerd/containerd/v2 containerd contai
 install "$bin" $DOCKERD github.com/moby/moby/v2 dockerd
 if [ -n "${FULL:-}" ]; then
 	install "$bin/token-fault" $DOCKERD_TOKEN_FAULT github.com/moby/moby/v2 dockerd
+	install "$bin/distribution" $DISTRIBUTION github.com/distribution/distribution/v3 registry
 fi

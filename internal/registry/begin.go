@@ -38,10 +38,14 @@ func (r *Repository) found(m mounting) {
 	r.mounts = max(r.mounts, m)
 }
 
-// A begun upload goes on at a place, in chunks of so many bytes; 0: all at once.
+// A begun upload goes on at a place and an offset, in chunks of so many bytes;
+// 0: all at once.
 type begun struct {
-	at    *url.URL
-	chunk int64
+	at     *url.URL
+	offset int64
+	chunk  int64
+	least  int64 // bytes that a chunk has at least, if the registry said so
+	unsure bool  // a request to it had no answer: it may be further
 }
 
 // begin begins the upload of a blob; nil without an error: the registry has it.
@@ -64,6 +68,9 @@ func (r *Repository) begin(ctx context.Context, desc v1.Descriptor, again bool) 
 		case u != nil:
 			return r.unlessThere(ctx, desc, u)
 		}
+	}
+	if u, has, err := r.mountKnown(ctx, desc); err != nil || has || u != nil {
+		return u, err
 	}
 	u, has, err := r.mount(ctx, desc, r.img.Repository)
 	switch {
@@ -99,6 +106,11 @@ func (r *Repository) lookAndBegin(ctx context.Context, desc v1.Descriptor) (*beg
 	if has, err := r.has(ctx, desc); err != nil || has {
 		return nil, err
 	}
+	return r.post(ctx)
+}
+
+// post begins an upload of whatever will come.
+func (r *Repository) post(ctx context.Context) (*begun, error) {
 	resp, err := r.send(ctx, http.MethodPost, r.url("blobs", "uploads/"), nil)
 	if err != nil {
 		return nil, err
@@ -146,5 +158,6 @@ func (r *Repository) begun(resp *http.Response) (*begun, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &begun{at: at, chunk: r.chunkFor(resp)}, nil
+	least := leastChunk(resp)
+	return &begun{at: at, chunk: r.chunkFor(least), least: least}, nil
 }

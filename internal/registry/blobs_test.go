@@ -300,7 +300,8 @@ func TestUploadIsSentAgain(t *testing.T) {
 	}{
 		"cut once":              {abort, 1, true, 2, 2},
 		"cut twice":             {abort, 2, true, 3, 3},
-		"cut for ever":          {abort, 99, false, 3, 3},
+		"cut for ever":          {abort, 99, false, 6, 6},
+		"500 for ever":          {status(500, ""), 99, false, 3, 3},
 		"500 once":              {status(500, ""), 1, true, 2, 2},
 		"upload forgotten":      {status(404, `{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}`), 1, true, 2, 2},
 		"503 once":              {status(503, ""), 1, true, 1, 2}, // the transport's own retry, of the same request

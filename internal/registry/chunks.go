@@ -1,22 +1,14 @@
 package registry
 
 import (
-	"bytes"
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"github.com/vicr-cli/vicr/internal/wire"
 )
 
-// MaxChunk is how large a chunk of an upload may be, in bytes: a chunk is in
-// memory while it is sent, one for each blob under way.
+// MaxChunk is how large a chunk of an upload may be, in bytes.
 const MaxChunk = 128 << 20
 
 // InChunks has r upload blobs larger than size in several requests of at most
@@ -40,53 +32,24 @@ func (r *Repository) MountFrom(repository string) *Repository {
 // Windows) that they are not sent; docker and skopeo do not send them either.
 func (r *Repository) Declines(desc v1.Descriptor) bool { return !desc.MediaType.IsDistributable() }
 
-// chunkFor is how large the chunks of the upload that resp began are. The
-// header is the OCI distribution spec's, "Pushing a blob in chunks".
-func (r *Repository) chunkFor(resp *http.Response) int64 {
+// chunkFor is how large the chunks of an upload are whose registry asks for at
+// least so many bytes.
+func (r *Repository) chunkFor(least int64) int64 {
 	if r.chunk <= 0 {
 		return 0
-	}
-	least, err := strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
-	if err != nil || least > MaxChunk {
-		return r.chunk
 	}
 	return max(r.chunk, least)
 }
 
-// sendChunks sends all of a blob from at on, and returns where the upload is
-// to be finished.
-func (r *Repository) sendChunks(ctx context.Context, at *url.URL, chunk int64, desc v1.Descriptor, body *upload) (*url.URL, error) {
-	src, err := body.again()
-	if err != nil {
-		return nil, err
+// leastChunk is how large the chunks of the upload that resp began are to be at
+// least, in bytes; 0 if it does not say, or asks for too much. The header is the
+// OCI distribution spec's, "Pushing a blob in chunks".
+func leastChunk(resp *http.Response) int64 {
+	least, err := strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
+	if err != nil || least > MaxChunk {
+		return 0
 	}
-	for sent := int64(0); sent < desc.Size; {
-		part := make([]byte, min(chunk, desc.Size-sent)) // a request that was answered early may read the last one still
-		if _, err := io.ReadFull(src, part); err != nil {
-			return nil, fmt.Errorf("read blob: %w", err)
-		}
-		if at, err = r.sendChunk(ctx, at, sent, part); err != nil {
-			return nil, err
-		}
-		sent += int64(len(part))
-	}
-	return at, nil
-}
-
-func (r *Repository) sendChunk(ctx context.Context, at *url.URL, offset int64, part []byte) (next *url.URL, err error) {
-	size := int64(len(part))
-	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(part)), nil }
-	header := http.Header{"Content-Range": {fmt.Sprintf("%d-%d", offset, offset+size-1)}}
-	resp, err := r.sendPart(ctx, http.MethodPatch, at, size, open, header)
-	if err != nil {
-		return nil, err
-	}
-	discard(resp)
-	location := resp.Header.Get("Location")
-	if location == "" {
-		return nil, &wire.Error{Op: opPush, Host: r.base.Host, Kind: wire.BadAnswer, Err: errors.New("the answer does not say where the upload goes on")}
-	}
-	return wire.Join(at, secured(r.base, location))
+	return max(0, least)
 }
 
 func is[T error](err error) bool {

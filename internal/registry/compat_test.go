@@ -162,8 +162,8 @@ func (b *box) openFronted(t *testing.T, s *httptest.Server, name string) *regist
 	return openOn(t, host, name, rt, w)
 }
 
-// An upload that breaks off between two chunks begins again.
-func TestChunksThatAreCutAreSentAgain(t *testing.T) {
+// An upload that breaks off between two chunks goes on with the second.
+func TestChunksThatAreCutGoOn(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, sandbox.Options{})
 	var mu sync.Mutex
@@ -178,7 +178,7 @@ func TestChunksThatAreCutAreSentAgain(t *testing.T) {
 		}
 		return false
 	})
-	if err := pushTo(t, b.openFronted(t, s, "demo/app:1").InChunks(1000)); err != nil || n < 7 {
+	if err := pushTo(t, b.openFronted(t, s, "demo/app:1").InChunks(1000)); err != nil || n != 6 {
 		t.Errorf("%d chunks, %v", n, err)
 	}
 }

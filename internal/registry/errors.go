@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -46,6 +47,8 @@ type Error struct {
 	Code    string // the registry's, or ""
 	Message string // the registry's, raw; or ""
 	Refusal Refusal
+	// RetryAfter is how long the registry asks to wait; 0: it does not say.
+	RetryAfter time.Duration
 	// Elsewhere is the origin that answered, where that is not the registry's
 	// own but one that it sent to; else "".
 	Elsewhere string
@@ -103,7 +106,7 @@ func bounded(s string) string {
 
 // fail makes an error of an answer, and closes it.
 func (r *Repository) fail(op string, resp *http.Response) *Error {
-	e := &Error{Op: op, Image: r.img.String(), Status: resp.StatusCode}
+	e := &Error{Op: op, Image: r.img.String(), Status: resp.StatusCode, RetryAfter: wire.RetryAfter(resp)}
 	if op == opTags {
 		e.Image = r.img.Name() // of no tag
 	}

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"net/http"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -37,13 +36,7 @@ func (r *Repository) Holds(ctx context.Context, root v1.Descriptor) (bool, error
 	if !r.pushes.Has(r.img.String(), root.Digest.String()) {
 		return false, nil
 	}
-	header := http.Header{"Accept": {string(root.MediaType)}}
-	resp, err := r.send(ctx, http.MethodHead, r.url("manifests", r.nameFor(root)), header)
-	if err != nil {
-		return false, err
-	}
-	_ = resp.Body.Close() // HEAD has none
-	return resp.StatusCode == http.StatusOK && resp.Header.Get("Docker-Content-Digest") == root.Digest.String(), nil
+	return r.hasManifest(ctx, r.nameFor(root), root)
 }
 
 // Tag gives what the image's name stands for more tags in this repository, with

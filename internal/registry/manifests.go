@@ -201,10 +201,40 @@ func (r *Repository) nameFor(root v1.Descriptor) string {
 	return root.Digest.String()
 }
 
-// put is not go-containerregistry's: that sleeps without the context, hides the
-// digest that the registry answers with, and writes a second tag when the
-// manifest has a subject.
+// put puts a manifest. When the answer is lost or the registry fails, it is asked
+// what it has before it is sent the manifest again: tags may be immutable, and
+// each push is an event for who watches the registry.
 func (r *Repository) put(ctx context.Context, reference string, desc v1.Descriptor, raw []byte) error {
+	for try := 1; ; try++ {
+		err := r.putOnce(ctx, reference, desc, raw)
+		if err == nil || ctx.Err() != nil || !passing(err) || try >= patience(err) {
+			return err
+		}
+		if err := r.wait(ctx, pauseAfter(try, err)); err != nil {
+			return err
+		}
+		if has, err := r.hasManifest(ctx, reference, desc); err == nil && has {
+			return nil
+		}
+	}
+}
+
+// hasManifest says whether a tag or digest stands for desc in the registry,
+// which says so with a header. Errors are those of the round-tripper.
+func (r *Repository) hasManifest(ctx context.Context, reference string, desc v1.Descriptor) (bool, error) {
+	header := http.Header{"Accept": {string(desc.MediaType)}}
+	resp, err := r.send(ctx, http.MethodHead, r.url("manifests", reference), header)
+	if err != nil {
+		return false, err
+	}
+	_ = resp.Body.Close() // HEAD has none
+	return resp.StatusCode == http.StatusOK && resp.Header.Get("Docker-Content-Digest") == desc.Digest.String(), nil
+}
+
+// putOnce is not go-containerregistry's: that sleeps without the context, hides
+// the digest that the registry answers with, and writes a second tag when the
+// manifest has a subject.
+func (r *Repository) putOnce(ctx context.Context, reference string, desc v1.Descriptor, raw []byte) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, r.url("manifests", reference).String(), bytes.NewReader(raw))
 	if err != nil {
 		return err

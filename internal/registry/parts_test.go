@@ -31,7 +31,7 @@ func TestALargeBlobComesOverSeveralConnections(t *testing.T) {
 	for range 3 {
 		line := held(t, s, testkit.LineOptions{Rate: 8 * mib, Delay: 5 * time.Millisecond})
 		start := time.Now()
-		got, err := readBlob(t, plain(t, line.Addr(), time.Second).Within(registry.NewStreams(6)), s.desc, 0)
+		got, err := readBlob(t, plain(t, line.Addr(), patience).Within(registry.NewStreams(6)), s.desc, 0)
 		if err != nil || !bytes.Equal(got, s.data) {
 			t.Fatalf("%d bytes, %v", len(got), err)
 		}
@@ -117,7 +117,7 @@ func TestABlobIsClosedWhileItComesInParts(t *testing.T) {
 	line := held(t, s, testkit.LineOptions{Rate: 16 * mib})
 	streams := registry.NewStreams(3)
 	for _, after := range []int64{1, 3 * mib, 8 * mib, 14 * mib, 20 * mib} {
-		rc, err := plain(t, line.Addr(), time.Second).Within(streams).Blob(t.Context(), s.desc, 0)
+		rc, err := plain(t, line.Addr(), patience).Within(streams).Blob(t.Context(), s.desc, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +131,7 @@ func TestABlobIsClosedWhileItComesInParts(t *testing.T) {
 	// All connections are free again.
 	var open []io.Closer
 	for range 3 {
-		rc, err := plain(t, line.Addr(), time.Second).Within(streams).Blob(t.Context(), s.desc, 0)
+		rc, err := plain(t, line.Addr(), patience).Within(streams).Blob(t.Context(), s.desc, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func TestALargeBlobOverAGoodLine(t *testing.T) {
 	t.Parallel()
 	s := newShelf(48 * mib)
 	line := held(t, s, testkit.LineOptions{})
-	got, err := readBlob(t, plain(t, line.Addr(), time.Second).Within(registry.NewStreams(6)), s.desc, 0)
+	got, err := readBlob(t, plain(t, line.Addr(), patience).Within(registry.NewStreams(6)), s.desc, 0)
 	if err != nil || !bytes.Equal(got, s.data) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}

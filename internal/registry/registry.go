@@ -30,7 +30,9 @@ type Repository struct {
 	chunk int64  // see InChunks
 	from  string // see MountFrom
 
-	pushes *memo.Pushes // see Remembering; nil: none
+	pushes   *memo.Pushes   // see Remembering; nil: none
+	sessions *memo.Sessions // see KeepingUploads; nil: none
+	blobs    *memo.Blobs    // see MountingKnown; nil: none
 
 	streams *Streams             // see Within; nil: no limit, and one connection a blob
 	watch   func(transfer.Event) // see Watched
@@ -38,8 +40,9 @@ type Repository struct {
 	mu     sync.Mutex
 	last   manifest // what Resolve got: Manifest need not ask again
 	mounts mounting
-	noFrom bool    // nothing is to be had from there: see notMountable
-	told   *string // see subjectTold
+	donors map[string]*donor // by name
+	noFrom bool              // nothing is to be had from there: see notMountable
+	told   *string           // see subjectTold
 }
 
 var (

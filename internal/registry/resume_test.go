@@ -77,7 +77,10 @@ func readBlob(t *testing.T, r *registry.Repository, desc v1.Descriptor, offset i
 	return got, errors.Join(err, rc.Close())
 }
 
-const mib = 1 << 20
+const (
+	mib      = 1 << 20
+	patience = 20 * time.Second // of tests in which nobody is silent
+)
 
 // However often a line breaks, as long as bytes come in between the blob comes
 // whole, and what was there is not asked for again.
@@ -91,7 +94,7 @@ func TestABlobOverALineThatBreaks(t *testing.T) {
 				server := testkit.NewFront(t, s).Serve(t)
 				line := testkit.NewLine(t, strings.TrimPrefix(server.URL, "http://"), testkit.LineOptions{CutEvery: every, Reset: resets})
 				tries := map[int]int{}
-				r := plain(t, line.Addr(), time.Second).Watched(func(e transfer.Event) {
+				r := plain(t, line.Addr(), patience).Watched(func(e transfer.Event) {
 					tries[e.Try]++
 					if e.Stage != transfer.Retrying || e.Err == nil || e.Desc.Digest != s.desc.Digest || e.Bytes == 0 {
 						t.Errorf("said %+v", e)
@@ -136,7 +139,7 @@ func TestALineThatStaysBrokenIsGivenUp(t *testing.T) {
 			front.Script(testkit.On("GET", "/v2/"), testkit.Fault{Act: testkit.Reset, At: 1000})
 			front.Always(testkit.On("GET", "/v2/"), fault)
 			var waits []time.Duration
-			r := plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), time.Second).Watched(func(e transfer.Event) { waits = append(waits, e.Wait) })
+			r := plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), patience).Watched(func(e transfer.Event) { waits = append(waits, e.Wait) })
 			got, err := readBlob(t, r, s.desc, 0)
 			if err == nil || len(got) >= 1001 {
 				t.Fatalf("%d bytes, %v", len(got), err)
@@ -173,7 +176,7 @@ func TestWhatIsNotTriedAgain(t *testing.T) {
 			s.tag.Store(`"one"`)
 			front := testkit.NewFront(t, s)
 			front.Script(testkit.On("GET", "/v2/"), testkit.Fault{Act: testkit.Reset, At: 100_000}, test.next)
-			r := plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), time.Second)
+			r := plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), patience)
 			_, err := readBlob(t, r, s.desc, 0)
 			refused, _ := errors.AsType[*registry.Error](err)
 			if errors.Is(err, transfer.ErrOffset) != test.offset || (refused != nil) != (test.status != 0) || refused != nil && refused.Status != test.status {
@@ -194,7 +197,7 @@ func TestEntityTagsThatSayNothing(t *testing.T) {
 	front.Script(testkit.On("GET", "/v2/"),
 		testkit.Fault{Act: testkit.Reset, At: 300_000, Header: http.Header{"Etag": {`W/"1"`}}},
 		testkit.Fault{Act: testkit.Reset, At: 300_000, Header: http.Header{"Etag": {`W/"2"`}}})
-	got, err := readBlob(t, plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), time.Second), s.desc, 0)
+	got, err := readBlob(t, plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), patience), s.desc, 0)
 	if err != nil || !bytes.Equal(got, s.data) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
@@ -233,7 +236,7 @@ func TestABrokenLineToAServerWithoutRanges(t *testing.T) {
 		}
 		_, _ = w.Write(s.data)
 	})).Serve(t)
-	got, err := readBlob(t, plain(t, strings.TrimPrefix(server.URL, "http://"), time.Second), s.desc, 0)
+	got, err := readBlob(t, plain(t, strings.TrimPrefix(server.URL, "http://"), patience), s.desc, 0)
 	if err != nil || !bytes.Equal(got, s.data) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}

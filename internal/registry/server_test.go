@@ -82,11 +82,17 @@ func noSleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 // open opens an image by what follows the host.
 func (s *server) open(t *testing.T, name string) *registry.Repository {
 	t.Helper()
+	return s.openWaiting(t, name, noSleep)
+}
+
+// openWaiting is open with another way to wait.
+func (s *server) openWaiting(t *testing.T, name string, wait func(context.Context, time.Duration) error) *registry.Repository {
+	t.Helper()
 	img, err := ref.ParseImage(strings.TrimPrefix(s.URL, "https://") + "/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return registry.OpenWith(img, s.rt, s.rt.Base(), noSleep)
+	return registry.OpenWith(img, s.rt, s.rt.Base(), wait)
 }
 
 // seen counts the requests of a method whose path contains part.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,11 +19,9 @@ import (
 
 // A connection that breaks is followed by another as long as bytes come.
 const (
-	maxDry     = 5        // tries in a row that bring not one byte
-	maxPoor    = 40       // tries in a row that bring fewer than enough
-	enough     = 64 << 10 // bytes
-	firstPause = time.Second
-	maxPause   = 15 * time.Second
+	maxDry  = 5        // tries in a row that bring not one byte
+	maxPoor = 40       // tries in a row that bring fewer than enough
+	enough  = 64 << 10 // bytes
 )
 
 // A span is a blob's bytes from at to end, over as many connections as it takes.
@@ -139,19 +136,6 @@ func (s *span) pause(failure error) error {
 		return nil
 	}
 	return s.repo.wait(s.ctx, wait)
-}
-
-// backoff is the wait after n tries that brought little: none, and then
-// doubling, half of it at random.
-func backoff(n int) time.Duration {
-	if n == 0 {
-		return 0
-	}
-	wait := firstPause
-	for range n - 1 {
-		wait = min(2*wait, maxPause)
-	}
-	return wait/2 + rand.N(wait/2+1) //nolint:gosec // spreads load, guards nothing
 }
 
 func askedWait(err error) time.Duration {

@@ -3,67 +3,242 @@ package registry
 import (
 	"context"
 	"errors"
-	"io"
-	"io/fs"
 	"net/http"
-	"net/url"
-	"strings"
-	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/transfer"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
 
 const (
-	maxUploads  = 3 // how often one blob is sent from its beginning
-	uploadPause = 500 * time.Millisecond
+	// How often in a row something is tried of which the registry has got no
+	// further: when the connection breaks, when the other side is silent, when
+	// it answers with an error.
+	maxBroken = 6
+	maxSilent = 2
+	maxFailed = 3
+
+	// minGrowth is how many bytes more than ever before are progress.
+	minGrowth = 256 << 10
+	// keptSize is from how many bytes on an upload is remembered for the next run.
+	keptSize = 8 << 20
+	// streamedSize is from how many bytes on a blob is sent by PATCH, which may
+	// end early and stay valid, and finished by a PUT of its own.
+	streamedSize = 32 << 20
+	// fallbackChunk is the size of chunks, in bytes, for a registry that forgot
+	// an upload which broke: what arrived in a request of its own may stay.
+	fallbackChunk = 16 << 20
 )
 
+// KeepingUploads has r remember in s where the uploads of large blobs go on, and
+// go on with those that are remembered. It returns r, and is called before r is
+// used.
+func (r *Repository) KeepingUploads(s *memo.Sessions) *Repository {
+	r.sessions = s
+	return r
+}
+
 // PutBlob uploads a blob unless the registry has it. One POST asks for both: to
-// mount the blob out of this very repository is to find it there or to begin an
-// upload; then comes one PUT with all of it, or as [Repository.InChunks] and
+// mount the blob out of this very repository, or one that is known to have it,
+// is to find it there or to begin an upload; then comes one PUT with all of it,
+// a PATCH and a PUT for a large one, or as [Repository.InChunks] and
 // [Repository.MountFrom] say. A layer that may not be distributed is not sent.
-// When the connection breaks or the registry fails it asks and sends again from
-// the beginning, up to three times in all. Errors: [*Error],
-// [*transfer.DigestError] if the registry says that it holds something else,
-// those of open and of the round-tripper.
+//
+// When the connection breaks or the registry fails, the registry is asked how far
+// the upload is, which goes on from there, or from the beginning where the
+// registry has dropped it. That ends after a few tries without progress. An
+// upload that ends so, or with ctx, goes on with the next call if
+// [Repository.KeepingUploads] has a place for it; taken is then what was missing.
+//
+// Errors: [*Error], [*transfer.DigestError] if the registry says that it holds
+// something else, those of open and of the round-tripper.
 func (r *Repository) PutBlob(ctx context.Context, desc v1.Descriptor, open transfer.Opener) (taken int64, err error) {
 	if r.Declines(desc) {
 		return 0, nil
 	}
+	s := r.resumed(ctx, desc, open)
+	has, err := s.run(ctx)
+	s.leave(ctx, err)
+	switch {
+	case err != nil:
+		return 0, err
+	case has && !s.sent:
+		return 0, nil
+	}
+	return desc.Size - s.had, nil
+}
+
+// A sending is one blob on its way to the registry, over all its tries.
+type sending struct {
+	r       *Repository
+	desc    v1.Descriptor
+	open    transfer.Opener
+	session *memo.Session // nil: the upload is not remembered
+	noted   int64         // offset at which it was last remembered
+
+	at       *begun // nil: it is to be begun
+	sent     bool   // something was: HEAD tells what became of it
+	had      int64  // bytes that the registry had of it before
+	most     int64  // the largest offset that the registry confirmed
+	wentOn   bool   // from an offset that the registry was asked for
+	streamed bool   // with a body of unknown length
+	anew     bool   // since that was refused
+	forgot   bool   // the registry did, what was sent
+	unread   error  // how reading the blob failed
+}
+
+// resumed is a blob's sending as far as it is remembered.
+func (r *Repository) resumed(ctx context.Context, desc v1.Descriptor, open transfer.Opener) *sending {
+	s := &sending{r: r, desc: desc, open: open}
+	if desc.Size < keptSize {
+		return s
+	}
+	s.session = r.sessions.Take(ctx, r.img.Host.String(), r.img.Repository, desc.Digest)
+	if at := r.recalled(s.session.URL()); at != nil {
+		s.at = &begun{at: at, chunk: r.chunk, unsure: true}
+	}
+	return s
+}
+
+// run sends the blob until it is there, or until that is of no use.
+func (s *sending) run(ctx context.Context) (has bool, err error) {
 	for try := 1; ; try++ {
-		body := newUpload(ctx, open)
-		has, err := r.upload(ctx, desc, body, try > 1)
-		body.end()
-		if cause := body.failure(); cause != nil {
-			return 0, cause
+		has, err := s.attempt(ctx)
+		if err == nil || ctx.Err() != nil {
+			return has, err
 		}
-		switch {
-		case err == nil && has:
-			return taken, nil
-		case err == nil:
-			return desc.Size, nil
-		case try == maxUploads || ctx.Err() != nil || !passing(err):
-			return 0, err
+		if s.unread != nil {
+			return false, s.unread
 		}
-		if err := r.wait(ctx, time.Duration(try)*uploadPause); err != nil {
-			return 0, err
+		if s.grew() {
+			try = 0
 		}
-		taken = desc.Size // if it is there now, the lost answer was a good one
+		if !s.mayGoOn(err) || try >= patience(err) {
+			return false, err
+		}
+		if err := s.r.wait(ctx, pauseAfter(try, err)); err != nil {
+			return false, err
+		}
 	}
 }
 
-// passing says whether an upload that failed with err may go well in another try.
+// attempt is one try, from where the last one ended.
+func (s *sending) attempt(ctx context.Context) (has bool, err error) {
+	if s.at != nil && s.at.unsure {
+		if err := s.ask(ctx); err != nil {
+			return false, err
+		}
+	}
+	if s.at == nil {
+		at, err := s.r.begin(ctx, s.desc, s.sent)
+		if err != nil || at == nil {
+			return err == nil, err
+		}
+		s.began(at)
+	}
+	s.sent, s.at.unsure = true, true
+	body := newUpload(s.bodyContext(ctx), s.open)
+	err = s.send(ctx, body)
+	body.end()
+	s.unread = body.failure()
+	return false, err
+}
+
+func (s *sending) began(at *begun) {
+	s.at, s.noted = at, 0
+	if s.forgot && at.chunk == 0 && s.desc.Size > fallbackChunk {
+		at.chunk = max(fallbackChunk, at.least)
+	}
+	s.remember()
+}
+
+// grew says whether the registry has got further than ever.
+func (s *sending) grew() bool {
+	if s.at == nil || s.at.offset < s.most+minGrowth {
+		return false
+	}
+	s.most = s.at.offset
+	return true
+}
+
+// mayGoOn says whether a try that failed with err may be followed by another. A
+// registry that does not take the rest of an upload, or a PATCH without a length,
+// gets all of it by PUT, once.
+func (s *sending) mayGoOn(err error) bool {
+	if passing(err) {
+		return true
+	}
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Refusal != Unexplained || !(s.wentOn || s.streamed) || s.anew {
+		return false
+	}
+	s.anew = true
+	s.drop()
+	s.forgot = false // it refused
+	return true
+}
+
+// passing says whether a request that failed with err may go well in another try.
 func passing(err error) bool {
 	switch wire.KindOf(err) {
 	case wire.Unreachable, wire.Silent:
 		return true
 	}
+	if errors.Is(err, errTookLess) {
+		return true
+	}
 	e, ok := errors.AsType[*Error](err)
-	return ok && e.Refusal == Unexplained && (e.Status >= http.StatusInternalServerError || e.Code == CodeBlobUploadUnknown)
+	if !ok || e.Refusal != Unexplained {
+		return false
+	}
+	switch {
+	case e.Status >= http.StatusInternalServerError, e.Status == http.StatusRequestTimeout,
+		e.Status == http.StatusRequestedRangeNotSatisfiable, e.Code == CodeBlobUploadUnknown:
+		return e.RetryAfter <= wire.MaxRetryAfter
+	case e.Code == codeUploadInvalid: // Distribution 2, of an upload whose state is not the one it has
+		return e.Status == http.StatusNotFound
+	}
+	return false
+}
+
+// patience is how many tries in a row may end with errors like err.
+func patience(err error) int {
+	switch wire.KindOf(err) {
+	case wire.Unreachable:
+		return maxBroken
+	case wire.Silent:
+		return maxSilent
+	}
+	return maxFailed
+}
+
+// pauseAfter is the wait after a try; longer than usual if the registry asks so.
+func pauseAfter(try int, err error) time.Duration {
+	pause := backoff(try)
+	if e, ok := errors.AsType[*Error](err); ok {
+		pause = max(pause, e.RetryAfter)
+	}
+	return pause
+}
+
+// leave lets go of the upload after err: remembered if it may go on some time,
+// cancelled at the registry if not.
+func (s *sending) leave(ctx context.Context, err error) {
+	defer func() { _ = s.session.Release() }() // its lock ends with the process too
+	_, refused := errors.AsType[*Error](err)
+	switch {
+	case err == nil, s.at == nil:
+		_ = s.session.Forget() // what is remembered wrongly costs a request
+	case s.session.URL() != "" && (!refused || passing(err)):
+		s.noted = -keptSize
+		s.remember()
+	default:
+		_ = s.session.Forget()
+		s.r.cancel(ctx, s.at, err)
+	}
 }
 
 // has says whether the registry has the blob. What it refuses to say here it
@@ -81,165 +256,4 @@ func (r *Repository) has(ctx context.Context, desc v1.Descriptor) (bool, error) 
 		return false, &Error{Op: "look for blob", Image: r.img.String(), Status: resp.StatusCode}
 	}
 	return false, nil
-}
-
-// upload sends a blob, unless the registry has it.
-func (r *Repository) upload(ctx context.Context, desc v1.Descriptor, body *upload, again bool) (has bool, err error) {
-	u, err := r.begin(ctx, desc, again)
-	if err != nil || u == nil {
-		return u == nil, err
-	}
-	if u.chunk > 0 && desc.Size > u.chunk {
-		if u.at, err = r.sendChunks(ctx, u.at, u.chunk, desc, body); err != nil {
-			return false, err
-		}
-		return false, r.finish(ctx, u.at, desc, 0, nil)
-	}
-	return false, r.finish(ctx, u.at, desc, desc.Size, body.again)
-}
-
-// finish puts the last size bytes of a blob to where its upload goes on.
-func (r *Repository) finish(ctx context.Context, at *url.URL, desc v1.Descriptor, size int64, open func() (io.ReadCloser, error)) error {
-	if at.RawQuery != "" { // the upload's state, which may be signed as it is
-		at.RawQuery += "&"
-	}
-	at.RawQuery += url.Values{"digest": {desc.Digest.String()}}.Encode()
-	resp, err := r.sendPart(ctx, http.MethodPut, at, size, open, nil)
-	if err != nil {
-		return err
-	}
-	discard(resp)
-	return checkDigest("blob", desc.Digest, resp)
-}
-
-// sendPart sends size bytes of a blob; open is not called for none. Every
-// answer but one that took them is an error.
-func (r *Repository) sendPart(ctx context.Context, method string, at *url.URL, size int64, open func() (io.ReadCloser, error), header http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, at.String(), http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	if size > 0 { // a body that is not NoBody and has length 0 is one of unknown length
-		if req.Body, err = open(); err != nil {
-			return nil, err
-		}
-		req.GetBody = open
-	}
-	req.ContentLength = size
-	for k, v := range header {
-		req.Header[k] = v
-	}
-	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := r.do(req)
-	if err != nil {
-		return nil, err
-	}
-	if !done(resp.StatusCode) {
-		return nil, r.fail(opPush, resp)
-	}
-	return resp, nil
-}
-
-// secured is location with https instead of http where it names the registry
-// itself: behind a proxy that ends TLS, registries do not know better
-// (Harbor and Distribution without X-Forwarded-Proto).
-func secured(base *url.URL, location string) string {
-	u, err := url.Parse(location)
-	if err != nil || base.Scheme != "https" || !strings.EqualFold(u.Scheme, "http") || !strings.EqualFold(u.Hostname(), base.Hostname()) {
-		return location
-	}
-	if p := u.Port(); p != "" && p != "80" && p != base.Port() {
-		return location
-	}
-	u.Scheme, u.Host = base.Scheme, base.Host
-	return u.String()
-}
-
-// An upload opens the blob each time that the request is sent, and remembers
-// how reading it failed: net/http may return another error in its place. It may
-// also go on reading when the registry has answered already; end ends that.
-type upload struct {
-	ctx    context.Context // that of one try; GetBody has no parameter for it
-	cancel context.CancelFunc
-	open   transfer.Opener
-
-	mu      sync.Mutex
-	ended   bool
-	err     error
-	readers []*uploadReader
-}
-
-func newUpload(ctx context.Context, open transfer.Opener) *upload {
-	ctx, cancel := context.WithCancel(ctx)
-	return &upload{ctx: ctx, cancel: cancel, open: open}
-}
-
-func (u *upload) again() (io.ReadCloser, error) {
-	rc, err := u.open(u.ctx, 0)
-	if err != nil {
-		u.failed(err)
-		return nil, err
-	}
-	r := &uploadReader{upload: u, rc: rc}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.readers = append(u.readers, r)
-	return r, nil
-}
-
-// end closes what is still open. Nothing is read from the source afterwards.
-func (u *upload) end() {
-	u.mu.Lock()
-	u.ended = true
-	readers := u.readers
-	u.mu.Unlock()
-	u.cancel()
-	for _, r := range readers {
-		_ = r.Close() // what was to be read was read, or is not wanted any more
-	}
-}
-
-func (u *upload) failed(err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.err == nil && !u.ended {
-		u.err = err
-	}
-}
-
-func (u *upload) failure() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.err
-}
-
-type uploadReader struct {
-	upload *upload
-
-	mu     sync.Mutex
-	rc     io.ReadCloser
-	closed bool
-}
-
-func (r *uploadReader) Read(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return 0, fs.ErrClosed
-	}
-	n, err := r.rc.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.upload.failed(err)
-	}
-	return n, err
-}
-
-func (r *uploadReader) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return nil
-	}
-	r.closed = true
-	return r.rc.Close()
 }

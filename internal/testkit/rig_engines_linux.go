@@ -44,7 +44,7 @@ func NeedTool(t *testing.T, name string) string {
 	path := filepath.Join(Tools(t), name)
 	if _, err := os.Stat(path); err != nil {
 		how := "make e2e-tools"
-		if strings.HasPrefix(name, "token-fault") {
+		if strings.HasPrefix(name, "token-fault") || strings.HasPrefix(name, "distribution") {
 			how = "FULL=1 " + how
 		}
 		t.Fatalf("%s is missing: %s", path, how)

@@ -16,8 +16,9 @@ import (
 const (
 	minBackoff  = 200 * time.Millisecond
 	maxBackoff  = 5 * time.Second
-	maxMessage  = 1 << 10 // bytes of a refusal that are kept
-	backoffBase = 2       // each wait is this many times the one before
+	maxMessage  = 1 << 10         // bytes of a refusal that are kept
+	longWait    = 3 * time.Second // is told of
+	backoffBase = 2               // each wait is this many times the one before
 )
 
 // send sends h until it has an answer that is final, or no try is left.
@@ -33,6 +34,9 @@ func (r *trip) send(h *hop) (*http.Response, error) {
 			wait, again, err = r.judge(h, resp)
 			if again || err != nil {
 				drain(resp)
+			}
+			if again && wait >= longWait {
+				r.t.config.Waiting(Wait{Host: h.req.URL.Host, Status: resp.StatusCode, For: wait})
 			}
 		}
 		if !again {
@@ -144,6 +148,12 @@ func retryAfter(value string, now time.Time) time.Duration {
 		return max(0, at.Sub(now))
 	}
 	return 0
+}
+
+// RetryAfter is how long resp asks to wait before the next request; 0 if it does
+// not say.
+func RetryAfter(resp *http.Response) time.Duration {
+	return retryAfter(resp.Header.Get("Retry-After"), time.Now())
 }
 
 // backoff is the wait after try number n, from 1 on: doubling, the second half

@@ -178,8 +178,10 @@ func TestF5RetryAfterIsHonoured(t *testing.T) {
 		for _, status := range []int{429, 503} {
 			w := newWorld(t)
 			slept := &naps{}
+			var told []Wait
 			tr := w.transport(t, func(c *Config) {
 				c.Sleep, c.Now = slept.sleep, func() time.Time { return now }
+				c.Waiting = func(w Wait) { told = append(told, w) }
 			})
 			w.front.Script(testkit.On("", "/"), testkit.Fault{Status: status, Header: http.Header{"Retry-After": {tt.value}}, Body: "slow\x1b down"})
 			a := get(t, tr, w.server.URL+"/")
@@ -189,6 +191,10 @@ func TestF5RetryAfterIsHonoured(t *testing.T) {
 					t.Errorf("%s: slept %v", tt.value, n)
 				}
 				continue
+			}
+			long := tt.want > 2*time.Second
+			if len(told) == 1 != long || long && (told[0].Status != status || told[0].For != tt.want || !strings.HasSuffix(w.server.URL, told[0].Host)) {
+				t.Errorf("%s: told %+v", tt.value, told)
 			}
 			n := slept.taken()
 			if a.err != nil || len(n) != 1 {

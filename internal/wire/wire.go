@@ -78,6 +78,16 @@ type Config struct {
 	Sleep func(context.Context, time.Duration) error // nil: real; returns early with an error when ctx ends
 	Now   func() time.Time                           // nil: real; for dates in Retry-After
 	Trace func(Exchange)                             // nil: none; called from several goroutines
+	// Waiting hears of waits that somebody could wonder about, before they
+	// begin. Nil: nobody; called from several goroutines.
+	Waiting func(Wait)
+}
+
+// A Wait is a pause before a request is sent again.
+type Wait struct {
+	Host   string // host:port
+	Status int    // of the answer that led to it
+	For    time.Duration
 }
 
 // An Exchange is one request that was sent and what came back.
@@ -155,6 +165,9 @@ func newTransport(c Config, leaf *x509.Certificate) *Transport {
 	}
 	if c.Trace == nil {
 		c.Trace = func(Exchange) {}
+	}
+	if c.Waiting == nil {
+		c.Waiting = func(Wait) {}
 	}
 	t := &Transport{config: c, base: baseOf(c), pinned: leaf != nil, dial: dialTCP}
 	t.realms = realmsOf(c)

@@ -1,0 +1,106 @@
+package registry
+
+import (
+	"context"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/vicr-cli/vicr/internal/memo"
+	"github.com/vicr-cli/vicr/internal/wire"
+)
+
+// MountingKnown has r ask the registry to take a blob that it lacks from a
+// repository of its own that b remembers to have it. That is the one request
+// that is needed anyway, and a refusal costs one more, once for each repository.
+// It returns r, and is called before r is used.
+func (r *Repository) MountingKnown(b *memo.Blobs) *Repository {
+	r.blobs = b
+	return r
+}
+
+// A donor is a repository of the same registry that blobs are mounted from.
+// Whoever comes first finds out whether it may be read; the others wait.
+type donor struct {
+	name    string
+	tried   chan struct{} // closed then
+	refused bool
+}
+
+// donorOf is where the blob is remembered to be; nil if nowhere, or in r itself,
+// where it is looked for anyway. One that is known to give comes first: a token
+// may be in hand for it.
+func (r *Repository) donorOf(desc v1.Descriptor) (d *donor, first bool) {
+	known := r.blobs.Repositories(r.img.Host.String(), desc.Digest)
+	if len(known) == 0 || slices.Contains(known, r.img.Repository) {
+		return nil, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range known {
+		if d := r.donors[name]; d != nil && !d.refused {
+			return d, false
+		}
+	}
+	for _, name := range known {
+		if r.donors[name] == nil {
+			d := &donor{name: name, tried: make(chan struct{})}
+			if r.donors == nil {
+				r.donors = map[string]*donor{}
+			}
+			r.donors[name] = d
+			return d, true
+		}
+	}
+	return nil, false
+}
+
+// mountKnown asks for the blob out of a repository that is remembered to have
+// it. Nothing and no error: it is to be asked for in another way.
+func (r *Repository) mountKnown(ctx context.Context, desc v1.Descriptor) (u *begun, has bool, err error) {
+	d, first := r.donorOf(desc)
+	if d == nil {
+		return nil, false, nil
+	}
+	if first {
+		defer close(d.tried)
+	} else if err := d.wait(ctx); err != nil {
+		return nil, false, err
+	}
+	if r.refuses(d) {
+		return nil, false, nil
+	}
+	u, has, err = r.mount(ctx, desc, d.name)
+	switch {
+	case err != nil && (ctx.Err() != nil || wire.KindOf(err) != ""):
+		return nil, false, err
+	case err != nil, !has && u == nil:
+		r.refuse(d) // whatever it said of that repository, it will say what it means of this one
+		return nil, false, nil
+	case has || desc.Size < sureSize:
+		return u, has, nil
+	}
+	u, err = r.unlessThere(ctx, desc, u)
+	return u, err == nil && u == nil, err
+}
+
+func (d *donor) wait(ctx context.Context) error {
+	select {
+	case <-d.tried:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *Repository) refuses(d *donor) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return d.refused
+}
+
+func (r *Repository) refuse(d *donor) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d.refused = true
+}
