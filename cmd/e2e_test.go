@@ -31,6 +31,8 @@ type world struct {
 	vicr string
 	ca   *testkit.Cert
 	leaf *testkit.Cert
+
+	registry *testkit.Process // its log has a line for each request
 }
 
 func newWorld(t *testing.T) *world {
@@ -71,7 +73,7 @@ http:
     certificate: ` + w.write(t, "leaf.crt", append(w.leaf.PEM(), w.ca.PEM()...)) + `
     key: ` + w.write(t, "leaf.key", w.leaf.KeyPEM(t)) + `
 `
-	w.Start(t, program, "serve", w.write(t, "registry.yml", []byte(config)))
+	w.registry = w.Launch(t, program, "serve", w.write(t, "registry.yml", []byte(config)))
 	testkit.Until(t, "docker-registry", func() bool {
 		return w.Command(t.Context(), "bash", "-c", "exec 3<>/dev/tcp/"+testkit.RigAddress+"/5443").Run() == nil
 	})

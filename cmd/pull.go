@@ -2,11 +2,13 @@ package cmd
 
 import (
 	"context"
+	"errors"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -112,20 +114,32 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 	if err != nil {
 		return err
 	}
-	sink, err := at.sink(img)
-	if err != nil {
-		return err
-	}
 	onEvent, done := a.progress()
-	onEvent, remember := a.seen(img, onEvent)
-	moved, err := transfer.Copy(ctx, registry.Open(img, r.auth, r.base).Within(o.shared.streams).Watched(onEvent), sink,
-		transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
+	from := registry.Open(img, r.auth, r.base).Within(o.shared.streams).Watched(onEvent)
+	src := transfer.Keep(from) // both roads ask for manifests
+	moved, err := a.relayPull(ctx, at, img, src, from, p, onEvent)
+	if errors.Is(err, engine.ErrNoRelay) {
+		moved, err = a.copyTo(ctx, at, img, src, transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
+	}
 	done()
 	if err != nil {
 		return r.whyDenied(ctx, err)
 	}
-	remember()
 	return a.moved(img, at, moved)
+}
+
+func (a *app) copyTo(ctx context.Context, at place, img ref.Image, src transfer.Source, how transfer.Options) (transfer.Result, error) {
+	sink, err := at.sink(img)
+	if err != nil {
+		return transfer.Result{}, err
+	}
+	also, remember := a.seen(img, how.OnEvent)
+	how.OnEvent = also
+	moved, err := transfer.Copy(ctx, src, sink, how)
+	if err == nil {
+		remember()
+	}
+	return moved, err
 }
 
 // moved prints the result of one transfer: the name, pinned to its digest.

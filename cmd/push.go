@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -107,24 +109,33 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 		return err
 	}
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
-	src, closeSource := at.source(img)
-	onEvent, done := a.progress()
-	onEvent, remember := a.seen(img, onEvent)
 	dst := a.pushTo(r, img).InChunks(chunk)
-	moved, err := transfer.Copy(ctx, src, dst, transfer.Options{
-		Platform: p, Jobs: o.jobs, OnEvent: onEvent,
-		OnBegin: func(root v1.Descriptor) { a.warnUnlisted(asks, img, root) },
-	})
-	done()
-	if cerr := closeSource(); err == nil {
-		err = cerr
+	how := transfer.Options{Platform: p, Jobs: o.jobs, OnBegin: func(root v1.Descriptor) { a.warnUnlisted(asks, img, root) }}
+	moved, err := a.relayPush(ctx, at, img, dst, asks, how)
+	if errors.Is(err, engine.ErrNoRelay) {
+		moved, err = a.copyFrom(ctx, at, img, dst, how)
 	}
 	if err != nil {
 		return r.whyNoLogin(err)
 	}
-	remember()
 	moved.Resolved = moved.Root // an index that one image was chosen out of stayed here
 	return a.moved(img, at, moved)
+}
+
+func (a *app) copyFrom(ctx context.Context, at place, img ref.Image, dst transfer.Sink, how transfer.Options) (transfer.Result, error) {
+	src, closeSource := at.source(img)
+	onEvent, done := a.progress()
+	defer done()
+	also, remember := a.seen(img, onEvent)
+	how.OnEvent = also
+	moved, err := transfer.Copy(ctx, src, dst, how)
+	if cerr := closeSource(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		remember()
+	}
+	return moved, err
 }
 
 // parseChunk reads the size of a chunk in bytes; 0 for "".

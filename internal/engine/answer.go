@@ -18,8 +18,13 @@ var errAnswer = errors.New("the answer is too long")
 // A message is one of the JSON objects that an engine streams while it works
 // (moby api/types/jsonstream, Message).
 type message struct {
-	Stream      string `json:"stream"`
-	Status      string `json:"status"`
+	Stream   string `json:"stream"`
+	Status   string `json:"status"`
+	ID       string `json:"id"`
+	Progress struct {
+		Current int64 `json:"current"`
+		Total   int64 `json:"total"`
+	} `json:"progressDetail"`
 	Error       string `json:"error"`
 	ErrorDetail *struct {
 		Message string `json:"message"`

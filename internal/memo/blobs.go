@@ -1,6 +1,8 @@
 package memo
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -91,6 +93,18 @@ func (m *Manifests) Add(imageID string, manifest v1.Descriptor) error {
 		return nil
 	}
 	return m.table.add([]fact{{imageID, text(manifest)}})
+}
+
+// AddAll is Add for several images, which costs no more.
+func (m *Manifests) AddAll(manifests map[string]v1.Descriptor) error {
+	if m == nil {
+		return nil
+	}
+	facts := make([]fact, 0, len(manifests))
+	for _, id := range slices.Sorted(maps.Keys(manifests)) {
+		facts = append(facts, fact{id, text(manifests[id])})
+	}
+	return m.table.add(facts)
 }
 
 func factsOf(blobs map[v1.Hash]v1.Descriptor) []fact {

@@ -62,6 +62,14 @@ func TestBlobsOfALayerAndManifestsOfAnImage(t *testing.T) {
 	if got := memo.OpenManifests(dir).Of("sha256:id"); !slices.EqualFunc(got, []v1.Descriptor{gz}, same) {
 		t.Errorf("got %v", got)
 	}
+	if err := memo.OpenManifests(dir).AddAll(map[string]v1.Descriptor{"sha256:id": zst, "sha256:other": gz}); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string][]v1.Descriptor{"sha256:id": {zst, gz}, "sha256:other": {gz}} {
+		if got := memo.OpenManifests(dir).Of(id); !slices.EqualFunc(got, want, same) {
+			t.Errorf("%s: got %v", id, got)
+		}
+	}
 }
 
 func TestTablesAreBounded(t *testing.T) {
@@ -111,7 +119,7 @@ func TestFactsThatAreNone(t *testing.T) {
 	}
 	var noLayers *memo.Layers
 	var noManifests *memo.Manifests
-	if noLayers.Blobs(hash(1)) != nil || noLayers.Add(nil) != nil || noManifests.Of("x") != nil || noManifests.Add("x", v1.Descriptor{}) != nil {
+	if noLayers.Blobs(hash(1)) != nil || noLayers.Add(nil) != nil || noManifests.Of("x") != nil || noManifests.Add("x", v1.Descriptor{}) != nil || noManifests.AddAll(nil) != nil {
 		t.Error("nobody's memo is not empty")
 	}
 }

@@ -155,7 +155,34 @@ type Process struct {
 	cmd  *exec.Cmd
 	log  string
 	once sync.Once
+	wait sync.Once
 }
+
+// Wait waits for it to end by itself, for a minute, and returns its exit code.
+func (p *Process) Wait(t *testing.T) int {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { p.reap(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		p.cmd.Process.Kill()
+		<-done
+		t.Fatal("it does not end")
+	}
+	p.once.Do(func() {}) // there is nothing to stop
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// Signal sends it a signal.
+func (p *Process) Signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *Process) reap() { p.wait.Do(func() { p.cmd.Wait() }) }
 
 // Start runs a program inside the rig until the test ends: TERM, then KILL.
 // What it said is shown when the test fails.

@@ -1,0 +1,60 @@
+package cmd
+
+import (
+	"context"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/harbor"
+	"github.com/vicr-cli/vicr/internal/memo"
+	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/registry"
+	"github.com/vicr-cli/vicr/internal/transfer"
+)
+
+// relay is the way by which an engine itself pulls and pushes; the error is
+// [engine.ErrNoRelay] where a place is none.
+func (a *app) relay(at place) (*engine.Relay, error) {
+	e, ok := at.(enginePlace)
+	if !ok {
+		return nil, engine.ErrNoRelay
+	}
+	var o engine.RelayOptions
+	if d := a.dirs(); d.State != "" && d.Cache != "" {
+		o = engine.RelayOptions{
+			Names: filepath.Join(d.State, "relay"), Blobs: memo.OpenBlobs(d.Cache), Manifests: memo.OpenManifests(d.Cache),
+		}
+	}
+	return e.Relay(o), nil
+}
+
+// relayPull has the engine pull img. A nil platform is all of them, which no
+// engine pulls at once.
+func (a *app) relayPull(ctx context.Context, at place, img ref.Image, src transfer.Source, head engine.Header, p *v1.Platform, onEvent func(transfer.Event)) (transfer.Result, error) {
+	r, err := a.relay(at)
+	if err != nil || p == nil {
+		return transfer.Result{}, engine.ErrNoRelay
+	}
+	return r.Pull(ctx, img, src, head, *p, onEvent)
+}
+
+// relayPush has the engine push img. It pushes all that it has: one platform of
+// several is no matter of it. What the registry would keep in no list is pushed
+// again: the engine may make another kind of manifest of it.
+func (a *app) relayPush(ctx context.Context, at place, img ref.Image, dst *registry.Repository, asks auth.Asks, how transfer.Options) (transfer.Result, error) {
+	r, err := a.relay(at)
+	if err != nil || how.Platform != nil {
+		return transfer.Result{}, engine.ErrNoRelay
+	}
+	listed := func(d v1.Descriptor) bool { return harbor.Lists(asks.Service, asks.Message, string(d.MediaType)) }
+	onEvent, done := a.progress()
+	defer done()
+	moved, err := r.Push(ctx, img, dst, listed, onEvent)
+	if err == nil {
+		how.OnBegin(moved.Root) // what the engine pushes is not known before
+	}
+	return moved, err
+}

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/client"
+)
+
+const (
+	maxBeside  = 16 // images that are looked at
+	maxGuesses = 2  // repositories that a blob is mounted from on a guess
+)
+
+// guess names repositories of the registry from which the engine says that it
+// has the image, or one with the same base: docker's own pulls and pushes leave
+// nothing else to know where their blobs are. It asks the engine once.
+func (p *pushing) guess(ctx context.Context) []string {
+	p.guessing.Do(func() {
+		p.guesses = p.here(p.now.RepoDigests)
+		if len(p.guesses) == 0 {
+			p.guesses = p.beside(ctx)
+		}
+		p.guesses = p.guesses[:min(len(p.guesses), maxGuesses)]
+	})
+	return p.guesses
+}
+
+// here are the other repositories of the registry in names with a digest.
+func (p *pushing) here(names []string) (repositories []string) {
+	for _, text := range names {
+		name, _, _ := strings.Cut(text, "@")
+		repo, ok := strings.CutPrefix(name, p.img.Host.String()+"/")
+		if ok && repo != p.img.Repository && !slices.Contains(repositories, repo) {
+			repositories = append(repositories, repo)
+		}
+	}
+	return repositories
+}
+
+// beside looks for images of the registry that begin with the same layer, those
+// with the most in common first.
+func (p *pushing) beside(ctx context.Context) []string {
+	ctx, stop := p.engine.guard(ctx)
+	defer stop()
+	list, err := p.engine.api.ImageList(ctx, client.ImageListOptions{})
+	if err != nil {
+		return nil // a guess is not worth an error
+	}
+	common := map[string]int{}
+	looked := 0
+	for _, one := range list.Items {
+		repos := p.here(one.RepoDigests)
+		if len(repos) == 0 || one.ID == p.now.ID {
+			continue
+		}
+		if looked++; looked > maxBeside {
+			break
+		}
+		img, err := p.engine.look(ctx, one.ID)
+		if err != nil || img == nil {
+			continue
+		}
+		n := sharedLayers(img.RootFS.Layers, p.now.RootFS.Layers)
+		for _, repo := range repos {
+			common[repo] = max(common[repo], n)
+		}
+	}
+	var repos []string
+	for repo, n := range common {
+		if n > 0 {
+			repos = append(repos, repo)
+		}
+	}
+	slices.SortFunc(repos, func(a, b string) int {
+		if common[a] != common[b] {
+			return common[b] - common[a]
+		}
+		return strings.Compare(a, b)
+	})
+	return repos
+}
+
+func sharedLayers(a, b []string) (n int) {
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vicr-cli/vicr/internal/atomicfile"
+	"github.com/vicr-cli/vicr/internal/transfer"
+)
+
+const (
+	nameSuffix = ".json"
+	lockSuffix = ".lock"
+	maxRecord  = 16 << 10 // bytes of one record
+	maxTidied  = 64       // records that one run looks at
+	namesMode  = 0o700
+	nameMode   = 0o600
+)
+
+// A relayed is a name of the relay that an image gets for one call. It is
+// written down before the engine has it, so that the next run can take it away
+// if this one is killed.
+type relayed struct {
+	Engine string   `json:"engine"` // its address
+	Name   string   `json:"name"`
+	IDs    []string `json:"ids"` // what the name may stand for; anything else is somebody else's
+}
+
+// A record is a written-down name; its lock says that its run is alive.
+type record struct {
+	path string
+	lock *atomicfile.HeldLock
+}
+
+func newRecord(ctx context.Context, dir string, n relayed) (*record, error) {
+	tree := atomicfile.Machine()
+	if _, err := tree.MkdirAll(dir, namesMode); err != nil {
+		return nil, err
+	}
+	b := make([]byte, 8)
+	_, _ = rand.Read(b) // crypto/rand never fails
+	c := &record{path: filepath.Join(dir, hex.EncodeToString(b))}
+	var err error
+	if c.lock, err = atomicfile.Lock(ctx, c.path+lockSuffix, 0); err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(n)
+	if err == nil {
+		err = tree.Write(c.path+nameSuffix, raw, nameMode)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.lock.Remove())
+	}
+	return c, nil
+}
+
+// done forgets the name, which the engine does not have any more.
+func (c *record) done() error {
+	return errors.Join(atomicfile.Machine().Remove(c.path+nameSuffix), c.lock.Remove())
+}
+
+// keep leaves the name for the next run.
+func (c *record) keep() error { return c.lock.Unlock() }
+
+// with runs work while the engine may have the name, which is taken away after.
+// What fails upstream ends work.
+func (r *Relay) with(ctx context.Context, s *session, work func(context.Context) error) error {
+	live, cancel := context.WithCancelCause(ctx)
+	s.OnFailure(cancel)
+	err := work(live)
+	cancel(nil)
+	if upstream := s.Err(); err != nil && upstream != nil && ctx.Err() == nil {
+		err = upstream
+	}
+	short, stop := context.WithTimeout(context.WithoutCancel(ctx), tidyLimit)
+	defer stop()
+	if failed := r.engine.remove(short, s.name.Name); failed != nil || err != nil {
+		// An engine that was told to stop may give the name a moment later.
+		_ = s.record.keep()
+	} else {
+		_ = s.record.done() // the next run sees that it was for nothing
+	}
+	return err
+}
+
+// untag takes a name of the relay away, if it stands for one of ids.
+func (e *Engine) untag(ctx context.Context, n relayed) error {
+	img, err := e.look(ctx, n.Name)
+	if err != nil || img == nil || !slices.Contains(n.IDs, img.ID) || !slices.Contains(img.RepoTags, n.Name) {
+		return err
+	}
+	return e.remove(ctx, n.Name)
+}
+
+// Tidy takes away what killed runs have left in the engine: names of the relay
+// that still stand for what they were given to. It returns what could not be
+// done; the next run tries again.
+func (r *Relay) Tidy(ctx context.Context) error {
+	if r.o.Names == "" {
+		return nil
+	}
+	entries, err := atomicfile.Machine().ReadDir(r.o.Names)
+	if err != nil {
+		return nil //nolint:nilerr // there was no run, or nothing can be known of it
+	}
+	var all error
+	looked := 0
+	for _, f := range entries {
+		id, ok := strings.CutSuffix(f.Name(), nameSuffix)
+		if !ok || ctx.Err() != nil {
+			continue
+		}
+		if looked++; looked > maxTidied {
+			break
+		}
+		all = errors.Join(all, r.tidy(ctx, filepath.Join(r.o.Names, id)))
+	}
+	return all
+}
+
+func (r *Relay) tidy(ctx context.Context, path string) error {
+	lock, err := atomicfile.Lock(ctx, path+lockSuffix, 0)
+	if _, alive := errors.AsType[*atomicfile.LockedError](err); alive {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c := &record{path: path, lock: lock}
+	raw, _, err := atomicfile.Machine().Read(path+nameSuffix, maxRecord)
+	var n relayed
+	if err != nil || json.Unmarshal(raw, &n) != nil || !relayShape.MatchString(n.Name) {
+		return c.done() // no name that a run of vicr has given
+	}
+	if n.Engine != r.engine.host {
+		return c.keep()
+	}
+	if err := r.engine.untag(ctx, n); err != nil && !errors.Is(err, transfer.ErrNotFound) {
+		return errors.Join(err, c.keep())
+	}
+	return c.done()
+}
