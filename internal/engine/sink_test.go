@@ -259,7 +259,7 @@ func TestEngineThatStallsIsGivenUp(t *testing.T) {
 			must(t, err)
 			f.instead["/_ping"], f.instead[path] = f.stall, f.stall
 			if path == "/images/load" {
-				err = put1(t, e, name, app(t, 1))
+				err = put1(t, e, name, app(t, 2))
 			} else {
 				s := e.Source(name)
 				_, err = s.Resolve(t.Context())
