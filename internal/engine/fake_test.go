@@ -388,6 +388,36 @@ func (f *fake) save(w http.ResponseWriter, name string) {
 	}
 }
 
+// legacy is the folder of a layer and the document in it, as dockerd 20.10 makes
+// them. parent is the folder of the layer below it and chain its chain ID.
+func legacy(diffID string, top bool, parent, chain *string) (dir string, doc []byte) {
+	if *chain == "" {
+		*chain = diffID
+	} else {
+		*chain = sum(*chain + " " + diffID)
+	}
+	m := map[string]any{"created": "1970-01-01T00:00:00Z", "container_config": map[string]any{"Hostname": "", "Cmd": []string{"<&>"}}}
+	if top {
+		m["os"] = "linux"
+	}
+	m["layer_id"] = *chain
+	if *parent != "" {
+		m["parent"] = "sha256:" + *parent
+	}
+	raw, _ := json.Marshal(m)
+	dir = strings.TrimPrefix(sum(string(raw)), "sha256:")
+	delete(m, "layer_id")
+	m["id"], m["os"] = dir, "linux"
+	if *parent != "" {
+		m["parent"] = *parent
+	}
+	raw, _ = json.Marshal(m)
+	*parent = dir
+	return dir, raw
+}
+
+func sum(s string) string { return transfertest.DescriptorOf("sha256", "", []byte(s)).Digest.String() }
+
 func put(t *tar.Writer, name string, data []byte) {
 	_ = t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: 0o644})
 	_, _ = t.Write(data)
@@ -417,11 +447,13 @@ func saveDocker(t *tar.Writer, name string, root v1.Descriptor, c transfertest.C
 	config := m.Config.Digest.Hex + ".json"
 	var layers []string
 	first := map[v1.Hash]string{}
+	ids := diffIDs(c[m.Config.Digest])
+	parent, chain := "", ""
 	for i, l := range m.Layers {
-		dir := fmt.Sprintf("%064d", i)
+		dir, doc := legacy(ids[i], i == len(m.Layers)-1, &parent, &chain)
 		_ = t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755})
 		put(t, dir+"/VERSION", []byte("1.0"))
-		put(t, dir+"/json", []byte(`{"id":"x"}`))
+		put(t, dir+"/json", doc)
 		if to := first[l.Digest]; to != "" {
 			_ = t.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: dir + "/layer.tar", Linkname: "../" + to + "/layer.tar"})
 		} else {

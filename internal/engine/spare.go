@@ -93,24 +93,13 @@ func plannedOf(ctx context.Context, p transfer.Plan) ([]planned, error) {
 			if err != nil {
 				return nil, err
 			}
-			if ids, err := readDiffIDs(config); err == nil && len(ids) == len(m.Layers) {
+			if ids, err := configDiffIDs(config); err == nil && len(ids) == len(m.Layers) {
 				one.diffIDs = ids
 			}
 		}
 		all = append(all, one)
 	}
 	return all, nil
-}
-
-// readDiffIDs are the layers that the config of an image names.
-func readDiffIDs(config []byte) ([]v1.Hash, error) {
-	var c struct {
-		RootFS struct {
-			DiffIDs []v1.Hash `json:"diff_ids"`
-		} `json:"rootfs"`
-	}
-	err := json.Unmarshal(config, &c)
-	return c.RootFS.DiffIDs, err
 }
 
 // holds is the ID of an image that the engine has all of, "" if it lacks some.
