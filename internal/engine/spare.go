@@ -44,10 +44,7 @@ func (s *Sink) Plan(ctx context.Context, p transfer.Plan) (func(v1.Descriptor) b
 		return nil, err
 	}
 	defer leave()
-	s.spared = spared{again: p.Whole}
-	if s.spared.images, err = plannedOf(ctx, p); err != nil {
-		return nil, err
-	}
+	s.spared = spared{again: p.Whole, images: imagesOf(p)}
 	if err := s.look(ctx, p); err != nil && !silent(err) {
 		return nil, err
 	}
@@ -68,6 +65,9 @@ func (s *Sink) look(ctx context.Context, p transfer.Plan) (err error) {
 	if s.spared.present, err = s.engine.holds(ctx, p.Root.Digest, s.spared); err != nil || s.spared.present != "" {
 		return err
 	}
+	if err := readConfigs(ctx, p, s.spared.images); err != nil {
+		return err
+	}
 	s.spared.blobs, err = s.engine.spares(ctx, s.spared)
 	return err
 }
@@ -79,27 +79,34 @@ func silent(err error) bool {
 	return refused || errors.Is(err, transfer.ErrNotFound)
 }
 
-// plannedOf reads the images of a plan and their configs.
-func plannedOf(ctx context.Context, p transfer.Plan) ([]planned, error) {
+// imagesOf are the images of a plan.
+func imagesOf(p transfer.Plan) []planned {
 	var all []planned
 	for h, raw := range p.Manifests {
 		var m v1.Manifest
 		if err := json.Unmarshal(raw, &m); err != nil || m.Config.Digest == (v1.Hash{}) {
 			continue // an index
 		}
-		one := planned{manifest: h, config: m.Config, layers: m.Layers}
-		if m.Config.Size <= transfer.MaxManifest {
-			config, err := p.Read(ctx, m.Config)
-			if err != nil {
-				return nil, err
-			}
-			if ids, err := configDiffIDs(config); err == nil && len(ids) == len(m.Layers) {
-				one.diffIDs = ids
-			}
-		}
-		all = append(all, one)
+		all = append(all, planned{manifest: h, config: m.Config, layers: m.Layers})
 	}
-	return all, nil
+	return all
+}
+
+// readConfigs finds the diff IDs of the layers.
+func readConfigs(ctx context.Context, p transfer.Plan, images []planned) error {
+	for i, one := range images {
+		if one.config.Size > transfer.MaxManifest {
+			continue
+		}
+		config, err := p.Read(ctx, one.config)
+		if err != nil {
+			return err
+		}
+		if ids, err := configDiffIDs(config); err == nil && len(ids) == len(one.layers) {
+			images[i].diffIDs = ids
+		}
+	}
+	return nil
 }
 
 // holds is the ID of an image that the engine has all of, "" if it lacks some.
