@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/testkit"
 	"github.com/vicr-cli/vicr/internal/transfer"
 	"github.com/vicr-cli/vicr/internal/transfer/transfertest"
@@ -73,6 +74,42 @@ type process struct {
 	api        *client.Client
 }
 
+// TestRealEnginesGiveTheSameInOnePass has layers too large to be held, and what
+// is known of them is not read.
+func TestRealEnginesGiveTheSameInOnePass(t *testing.T) {
+	onEach(t, func(t *testing.T, e *engine.Engine, p *process) {
+		must(t, put1(t, e, realApp, large(t, "abcd")))
+		p.wants(t, e, realApp, large(t, "abcd"))
+
+		dir := t.TempDir()
+		open := func() *engine.Engine {
+			o := engine.Options{Configured: true, Layers: memo.OpenLayers(dir), Manifests: memo.OpenManifests(dir)}
+			e, err := engine.Open(p.host, o)
+			must(t, err)
+			t.Cleanup(func() { must(t, e.Close()) })
+			return e
+		}
+		pushed := func(name string, sink *transfertest.StreamSink) transfer.Result {
+			s := open().Source(name)
+			defer s.Close()
+			res, err := transfer.Copy(t.Context(), s, sink, transfer.Options{})
+			must(t, err)
+			return res
+		}
+		var first transfertest.StreamSink
+		base := pushed(realApp, &first)
+		must(t, put1(t, e, realBase, large(t, "abcde")))
+		next := &transfertest.StreamSink{Sink: transfertest.Sink{Content: blobsOf(&first, base)}}
+		res := pushed(realBase, next)
+		if n := next.Streamed(); len(n) != 1 {
+			t.Errorf("%d layers were sent, of which one is new", len(n))
+		}
+		if p.kind != "newest docker" {
+			whole(t, res, &next.Sink)
+		}
+	})
+}
+
 // remove takes an image away by its name.
 func (p *process) remove(t *testing.T, name string) {
 	t.Helper()
@@ -97,6 +134,14 @@ func (p *process) wants(t *testing.T, e *engine.Engine, name string, src *transf
 		if got[n] != want[n] || i.RootFS.Layers[n] != want[n].String() {
 			t.Errorf("the engine says %v and gave out %v, want %v", i.RootFS.Layers, got, want)
 		}
+	}
+	var poured transfertest.StreamSink
+	once := e.Source(name)
+	defer once.Close()
+	again, err := transfer.Copy(t.Context(), once, &poured, transfer.Options{})
+	must(t, err)
+	if again.Root.Digest != res.Root.Digest || len(poured.Content) != len(out.Content) {
+		t.Errorf("in one pass it is %s, else %s", again.Root.Digest, res.Root.Digest)
 	}
 	if p.kind == "newest docker" && res.Root.Digest != src.Root.Digest {
 		t.Errorf("it keeps manifests, and gave back %s for %s", res.Root.Digest, src.Root.Digest)

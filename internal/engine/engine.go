@@ -184,6 +184,9 @@ func (e *Engine) failure(ctx context.Context, what string, err error) error {
 	case cause != nil:
 		return cause
 	case client.IsErrConnectionFailed(err):
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op != "dial" {
+			return e.unavailable("it broke off the connection", err)
+		}
 		return e.unavailable(plain(err), err)
 	case errdefs.IsNotFound(err):
 		return fmt.Errorf("%s: %w", what, transfer.ErrNotFound)
