@@ -30,14 +30,17 @@ func realKinds() map[string]realKind {
 	dockerHost := func(r *testkit.Rig) string { return r.DockerHost() }
 	return map[string]realKind{
 		"docker 20.10": {dockerHost, func(t *testing.T, r *testkit.Rig) *testkit.Process {
+			t.Helper()
 			return r.StartDockerd(t, testkit.Dockerd{})
 		}},
 		"newest docker": {dockerHost, func(t *testing.T, r *testkit.Rig) *testkit.Process {
+			t.Helper()
 			return r.StartDockerd(t, testkit.NewestDockerd(t))
 		}},
 		"podman": {
 			func(r *testkit.Rig) string { return "unix://" + r.Etc("/run/podman/podman.sock") },
 			func(t *testing.T, r *testkit.Rig) *testkit.Process {
+				t.Helper()
 				p, _ := r.PodmanService(t)
 				return p
 			},
@@ -78,6 +81,7 @@ type process struct {
 // is known of them is not read.
 func TestRealEnginesGiveTheSameInOnePass(t *testing.T) {
 	onEach(t, func(t *testing.T, e *engine.Engine, p *process) {
+		t.Helper()
 		must(t, put1(t, e, realApp, large(t, "abcd")))
 		p.wants(t, e, realApp, large(t, "abcd"))
 
@@ -152,6 +156,7 @@ const realBase, realApp = "192.0.2.2:5443/vicr-engine/base:1", "192.0.2.2:5443/v
 
 func TestRealEngineIsSentOnlyWhatItLacks(t *testing.T) {
 	onEach(t, func(t *testing.T, e *engine.Engine, p *process) {
+		t.Helper()
 		must(t, put1(t, e, realBase, stacked(t, "abc")))
 		src := stacked(t, "abcd")
 		must(t, put1(t, e, realApp, src))
@@ -174,6 +179,7 @@ func TestRealEngineIsSentOnlyWhatItLacks(t *testing.T) {
 // The base goes away after the engine said that it has it.
 func TestRealEngineGetsAllWhenTheBaseIsRemoved(t *testing.T) {
 	onEach(t, func(t *testing.T, e *engine.Engine, p *process) {
+		t.Helper()
 		for _, before := range []bool{false, true} {
 			must(t, put1(t, e, realBase, stacked(t, "abc")))
 			if before {
@@ -205,6 +211,7 @@ func TestRealEngineGetsAllWhenTheBaseIsRemoved(t *testing.T) {
 
 func TestRealEngineThatEndsInTheMiddleOfALoad(t *testing.T) {
 	onEach(t, func(t *testing.T, e *engine.Engine, p *process) {
+		t.Helper()
 		must(t, put1(t, e, realBase, stacked(t, "abc")))
 		c := transfertest.Content{}
 		var layers [][]byte

@@ -189,7 +189,7 @@ func TestPourerIntoAStreamer(t *testing.T) {
 			var sink transfer.Sink = dst
 			switch what {
 			case "to a sink that takes no streams":
-				sink = &dst.StreamSink.Sink
+				sink = &dst.Sink
 			case "for one platform":
 				p := transfertest.Amd64()
 				o.Platform = &p
