@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/vicr-cli/vicr/internal/engine"
+	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/store"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -86,10 +87,13 @@ func (a *app) openEngine(ctx context.Context) (*engine.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	cache := a.dirs().Cache
 	e, err := engine.Open(host, engine.Options{
 		Configured: configured,
 		TLS:        tls,
-		Scratch:    filepath.Join(a.dirs().Cache, "scratch"),
+		Scratch:    filepath.Join(cache, "scratch"),
+		Layers:     memo.OpenLayers(cache),
+		Manifests:  memo.OpenManifests(cache),
 	})
 	if err != nil {
 		return nil, err

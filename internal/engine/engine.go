@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
+	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/transfer"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -40,6 +41,10 @@ type Options struct {
 	TLS        *tls.Config   // for tcp hosts; nil: in clear
 	Silence    time.Duration // longest wait for a ping; 0: 2 s
 	Watch      time.Duration // pause between two pings during long calls; 0: 15 s
+
+	// What is remembered of the layers and images that went through here; nil: nothing.
+	Layers    *memo.Layers
+	Manifests *memo.Manifests
 }
 
 // An Engine is a connection to one Docker-compatible engine. Its methods may
@@ -179,6 +184,9 @@ func (e *Engine) failure(ctx context.Context, what string, err error) error {
 	case cause != nil:
 		return cause
 	case client.IsErrConnectionFailed(err):
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op != "dial" {
+			return e.unavailable("it broke off the connection", err)
+		}
 		return e.unavailable(plain(err), err)
 	case errdefs.IsNotFound(err):
 		return fmt.Errorf("%s: %w", what, transfer.ErrNotFound)

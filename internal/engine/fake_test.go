@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +30,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // keeps it is one with the containerd store, else like dockerd 20.10.
 type fake struct {
 	keeps bool
+	// api is the version that it speaks; from 1.48 on it says what is available.
+	api    string
+	podman bool // with keeps not set: one that takes blobs by their digests, as podman 4.3.1
 	// Each may answer in place of the fake; false leaves it to the fake.
 	instead map[string]func(w http.ResponseWriter, r *http.Request) bool
 
@@ -51,7 +52,7 @@ type fake struct {
 func newFake(tb testing.TB, keeps bool) *fake {
 	tb.Helper()
 	f := &fake{
-		keeps: keeps, names: map[string]string{}, images: map[string]transfertest.Content{}, roots: map[string]v1.Descriptor{},
+		keeps: keeps, api: "1.41", names: map[string]string{}, images: map[string]transfertest.Content{}, roots: map[string]v1.Descriptor{},
 		instead: map[string]func(http.ResponseWriter, *http.Request) bool{},
 		done:    make(chan struct{}),
 	}
@@ -105,14 +106,14 @@ func (f *fake) open(tb testing.TB, o engine.Options) *engine.Engine {
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := r.URL.Path
-	if rest, ok := strings.CutPrefix(p, "/v1.41"); ok {
+	if rest, ok := strings.CutPrefix(p, "/v"+f.api); ok {
 		p = rest
 	}
 	f.mu.Lock()
 	f.calls = append(f.calls, r.Method+" "+p)
 	f.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Api-Version", "1.41")
+	w.Header().Set("Api-Version", f.api)
 	w.Header().Set("Ostype", "linux")
 	if h := f.instead[p]; h != nil && h(w, r) {
 		return
@@ -121,13 +122,19 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case p == "/_ping":
 		fmt.Fprint(w, "OK")
 	case p == "/version":
-		fmt.Fprint(w, `{"Version":"library-import","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}`)
+		name := "Engine"
+		if f.podman {
+			name = "Podman Engine"
+		}
+		fmt.Fprintf(w, `{"Version":"library-import","ApiVersion":%q,"Os":"linux","Arch":"amd64","Components":[{"Name":%q}]}`, f.api, name)
 	case p == "/info" && f.keeps:
 		fmt.Fprint(w, `{"Driver":"overlayfs","DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]]}`)
 	case p == "/info":
 		fmt.Fprint(w, `{"Driver":"overlay2","DriverStatus":[["Backing Filesystem","extfs"]]}`)
 	case p == "/images/load":
 		f.load(w, r)
+	case p == "/images/json":
+		f.list(w)
 	case p == "/images/get":
 		f.save(w, r.FormValue("names"))
 	case strings.HasPrefix(p, "/images/"):
@@ -159,7 +166,7 @@ func (f *fake) image(w http.ResponseWriter, r *http.Request, rest string) {
 	case id == "":
 		refuse(w, http.StatusNotFound, "No such image: "+name)
 	case strings.HasSuffix(rest, "/json"):
-		_ = json.NewEncoder(w).Encode(map[string]string{"Id": id})
+		_ = json.NewEncoder(w).Encode(f.inspect(id))
 	case strings.HasSuffix(rest, "/tag"):
 		f.names[r.FormValue("repo")+":"+r.FormValue("tag")] = id
 		w.WriteHeader(http.StatusCreated)
@@ -167,6 +174,75 @@ func (f *fake) image(w http.ResponseWriter, r *http.Request, rest string) {
 		delete(f.names, name)
 		fmt.Fprint(w, `[]`)
 	}
+}
+
+func (f *fake) list(w http.ResponseWriter) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := []map[string]string{}
+	for id := range f.images {
+		all = append(all, map[string]string{"Id": id})
+	}
+	_ = json.NewEncoder(w).Encode(all)
+}
+
+// inspect is what it says of an image. The lock is held.
+func (f *fake) inspect(id string) map[string]any {
+	c, root := f.images[id], f.roots[id]
+	var m v1.Manifest
+	_ = json.Unmarshal(c[root.Digest], &m)
+	ids := diffIDs(c[m.Config.Digest])
+	answer := map[string]any{"Id": id, "RootFS": map[string]any{"Type": "layers", "Layers": ids}}
+	if f.keeps {
+		var there []map[string]any
+		manifests := []v1.Descriptor{root}
+		if root.MediaType.IsIndex() {
+			var index v1.IndexManifest
+			_ = json.Unmarshal(c[root.Digest], &index)
+			manifests = index.Manifests
+		}
+		for _, d := range manifests {
+			there = append(there, map[string]any{"ID": d.Digest.String(), "Descriptor": d, "Available": f.available(d)})
+		}
+		answer["Manifests"] = there
+	}
+	return answer
+}
+
+// blob is what any image holds under a digest. The lock is held.
+func (f *fake) blob(h v1.Hash) []byte {
+	for _, c := range f.images {
+		if data := c[h]; data != nil {
+			return data
+		}
+	}
+	return nil
+}
+
+func (f *fake) available(manifest v1.Descriptor) bool {
+	raw := f.blob(manifest.Digest)
+	var m v1.Manifest
+	if raw == nil || json.Unmarshal(raw, &m) != nil {
+		return false
+	}
+	for _, d := range append(m.Layers, m.Config) {
+		if f.blob(d.Digest) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// chains are the layers of all images, each with those below it. The lock is held.
+func (f *fake) chains() map[string]bool {
+	all := map[string]bool{}
+	for id := range f.images {
+		layers := f.inspect(id)["RootFS"].(map[string]any)["Layers"].([]string)
+		for i := range layers {
+			all[strings.Join(layers[:i+1], " ")] = true
+		}
+	}
+	return all
 }
 
 func (f *fake) load(w http.ResponseWriter, r *http.Request) {
@@ -196,6 +272,11 @@ func (f *fake) load(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprint(w, `{"stream":"Loaded image\n"}`)
+	for id, root := range f.roots {
+		if f.keeps && root.MediaType.IsImage() && f.images[id][root.Digest] != nil && !f.available(root) {
+			fmt.Fprint(w, `{"stream":"Error unpacking image x: content digest sha256:0: not found"}`)
+		}
+	}
 }
 
 // keep takes the files of a load, and says why not. The lock is held.
@@ -225,10 +306,22 @@ func (f *fake) keep(files map[string][]byte) (why string) {
 		}
 		config := files[items[0].Config]
 		id, tags = transfertest.DescriptorOf("sha256", "", config).Digest.String(), items[0].RepoTags
+		chains, ids := f.chains(), diffIDs(config)
 		for i, l := range items[0].Layers {
+			if f.podman && f.blob(hashIn(l)) != nil || !f.podman && chains[strings.Join(ids[:i+1], " ")] {
+				continue // the file is not looked at
+			}
+			if files[l] == nil {
+				return "open /var/lib/docker/tmp/docker-import-1/" + l + ": no such file or directory"
+			}
 			if got := diffID(files[l]); got != diffIDs(config)[i] {
 				return fmt.Sprintf("invalid diffID for layer %d: expected %q, got %q", i, diffIDs(config)[i], got)
 			}
+		}
+	}
+	for _, h := range f.named(c[root.Digest]) {
+		if data := f.blob(h); c[h] == nil && data != nil {
+			c[h] = data // it was left out
 		}
 	}
 	f.images[id], f.roots[id] = c, root
@@ -236,6 +329,21 @@ func (f *fake) keep(files map[string][]byte) (why string) {
 		f.names[tag] = id
 	}
 	return ""
+}
+
+// named are the blobs of a manifest.
+func (*fake) named(raw []byte) []v1.Hash {
+	var m v1.Manifest
+	_ = json.Unmarshal(raw, &m)
+	var all []v1.Hash
+	for _, d := range append(m.Layers, m.Config) {
+		all = append(all, d.Digest)
+	}
+	return all
+}
+
+func hashIn(file string) v1.Hash {
+	return v1.Hash{Algorithm: "sha256", Hex: file[strings.LastIndex(file, "/")+1:]}
 }
 
 func diffID(layer []byte) string {
@@ -258,71 +366,4 @@ func diffIDs(config []byte) []string {
 	}
 	_ = json.Unmarshal(config, &c)
 	return c.RootFS.DiffIDs
-}
-
-func (f *fake) save(w http.ResponseWriter, name string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	id := f.id(name)
-	if id == "" {
-		refuse(w, http.StatusNotFound, "reference does not exist")
-		return
-	}
-	w.Header().Set("Content-Type", "application/x-tar")
-	t := tar.NewWriter(w)
-	defer t.Close()
-	if f.keeps {
-		saveLayout(t, name, f.roots[id], f.images[id])
-	} else {
-		saveDocker(t, name, f.roots[id], f.images[id])
-	}
-}
-
-func put(t *tar.Writer, name string, data []byte) {
-	_ = t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: 0o644})
-	_, _ = t.Write(data)
-}
-
-func putJSON(t *tar.Writer, name string, document any) {
-	data, _ := json.Marshal(document)
-	put(t, name, data)
-}
-
-// saveLayout writes what the containerd store gives out: an index of index.json
-// names all platforms, also those that are not there.
-func saveLayout(t *tar.Writer, name string, root v1.Descriptor, c transfertest.Content) {
-	for _, h := range slices.SortedFunc(maps.Keys(c), func(a, b v1.Hash) int { return strings.Compare(a.Hex, b.Hex) }) {
-		put(t, "blobs/"+h.Algorithm+"/"+h.Hex, c[h])
-	}
-	root.Annotations = map[string]string{"io.containerd.image.name": name}
-	putJSON(t, "index.json", v1.IndexManifest{SchemaVersion: 2, Manifests: []v1.Descriptor{root}})
-	putJSON(t, "oci-layout", map[string]string{"imageLayoutVersion": "1.0.0"})
-}
-
-// saveDocker writes what dockerd 20.10 gives out: a folder for each layer, a
-// link for one that was there before, manifest.json last.
-func saveDocker(t *tar.Writer, name string, root v1.Descriptor, c transfertest.Content) {
-	var m v1.Manifest
-	_ = json.Unmarshal(c[root.Digest], &m)
-	config := m.Config.Digest.Hex + ".json"
-	var layers []string
-	first := map[v1.Hash]string{}
-	for i, l := range m.Layers {
-		dir := fmt.Sprintf("%064d", i)
-		_ = t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755})
-		put(t, dir+"/VERSION", []byte("1.0"))
-		put(t, dir+"/json", []byte(`{"id":"x"}`))
-		if to := first[l.Digest]; to != "" {
-			_ = t.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: dir + "/layer.tar", Linkname: "../" + to + "/layer.tar"})
-		} else {
-			z, _ := gzip.NewReader(bytes.NewReader(c[l.Digest]))
-			plain, _ := io.ReadAll(z)
-			put(t, dir+"/layer.tar", plain)
-			first[l.Digest] = dir
-		}
-		layers = append(layers, dir+"/layer.tar")
-	}
-	put(t, config, c[m.Config.Digest])
-	putJSON(t, "manifest.json", []map[string]any{{"Config": config, "RepoTags": []string{name}, "Layers": layers}})
-	put(t, "repositories", []byte(`{}`))
 }

@@ -65,8 +65,7 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 		LiveRestore:     i.LiveRestoreEnabled,
 		Running:         i.ContainersRunning,
 		Rootless:        slices.ContainsFunc(i.SecurityOptions, isRootless),
-		// The one place where it gives its name (podman 4.3.1, GET /version).
-		Podman: slices.ContainsFunc(v.Components, func(c system.ComponentVersion) bool { return c.Name == "Podman Engine" }),
+		Podman:          isPodman(v.Components),
 	}, nil
 }
 

@@ -38,7 +38,7 @@ func (s *saved) readLayout(image string, own v1.Platform) error {
 
 // layoutRoot finds the image in index.json.
 func (s *saved) layoutRoot(image string) (v1.Descriptor, error) {
-	raw, err := s.spool.document(indexFile)
+	raw, err := s.archive.document(indexFile)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
@@ -97,7 +97,7 @@ func (w *walk) visit(desc v1.Descriptor, depth int) (whole bool, err error) {
 
 // manifest returns the bytes of a manifest or index, nil if it is not here.
 func (w *walk) manifest(desc v1.Descriptor) ([]byte, error) {
-	e, ok := w.saved.spool.find(blobName(desc.Digest))
+	e, ok := w.saved.archive.find(blobName(desc.Digest))
 	if !ok {
 		return nil, nil
 	}
@@ -107,7 +107,7 @@ func (w *walk) manifest(desc v1.Descriptor) ([]byte, error) {
 	if w.bytes += e.size; w.bytes > maxManifests {
 		return nil, &archiveError{"it holds too many manifests"}
 	}
-	raw, err := w.saved.spool.document(blobName(desc.Digest))
+	raw, err := w.saved.archive.document(blobName(desc.Digest))
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (w *walk) image(raw []byte) (whole bool, err error) {
 
 // blob takes a blob, if it is in the archive.
 func (w *walk) blob(desc v1.Descriptor) bool {
-	e, ok := w.saved.spool.find(blobName(desc.Digest))
+	e, ok := w.saved.archive.find(blobName(desc.Digest))
 	if ok {
 		w.saved.blobs[desc.Digest] = e
 	}

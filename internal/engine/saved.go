@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -12,9 +13,17 @@ import (
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
+// An archive is what a save stream held, in a scratch file or in memory.
+type archive interface {
+	find(name string) (entry, bool)
+	document(name string) ([]byte, error)
+	open(e entry, offset int64) io.Reader
+	Close() error
+}
+
 // A saved image is what a save stream held.
 type saved struct {
-	spool     *spool
+	archive   archive
 	root      v1.Descriptor
 	manifests map[v1.Hash][]byte
 	blobs     map[v1.Hash]entry
@@ -23,47 +32,62 @@ type saved struct {
 // readDocker reads an archive in docker's own format, from engines that keep
 // layers unpacked. The manifest is made here, in the format that the oldest
 // registries list: Docker's, schema 2.
-func (s *saved) readDocker(image string) error {
+func (s *saved) readDocker(image string, sp *spool) error {
 	item, err := s.dockerImage(image)
 	if err != nil {
 		return err
 	}
-	raw, err := s.spool.document(item.Config)
+	raw, err := sp.document(item.Config)
 	if err != nil {
 		return err
 	}
+	diffIDs, err := configDiffIDs(raw)
+	if err != nil {
+		return err
+	}
+	if len(diffIDs) != len(item.Layers) {
+		return &archiveError{fmt.Sprintf("the image has %d layers, but its config names %d", len(item.Layers), len(diffIDs))}
+	}
+	e, _ := sp.find(item.Config)
+	config := s.add(types.DockerConfigJSON, e)
+	var layers []v1.Descriptor
+	for i, name := range item.Layers {
+		l, err := sp.layer(name)
+		if err != nil {
+			return err
+		}
+		if l.diff != diffIDs[i] {
+			return &transfer.DigestError{What: "layer", Want: diffIDs[i], Got: l.diff}
+		}
+		layers = append(layers, s.add(types.DockerLayer, l))
+	}
+	return s.makeRoot(config, layers)
+}
+
+// configDiffIDs are the layers that the config of an image names.
+func configDiffIDs(raw []byte) ([]v1.Hash, error) {
 	var config struct {
 		RootFS struct {
 			DiffIDs []string `json:"diff_ids"`
 		} `json:"rootfs"`
 	}
 	if err := json.Unmarshal(raw, &config); err != nil {
-		return &archiveError{"the config of the image cannot be read"}
+		return nil, &archiveError{"the config of the image cannot be read"}
 	}
-	diffIDs := config.RootFS.DiffIDs
-	if len(diffIDs) != len(item.Layers) {
-		return &archiveError{fmt.Sprintf("the image has %d layers, but its config names %d", len(item.Layers), len(diffIDs))}
-	}
-	e, _ := s.spool.find(item.Config)
-	m := v1.Manifest{
-		SchemaVersion: 2,
-		MediaType:     types.DockerManifestSchema2,
-		Config:        s.add(types.DockerConfigJSON, e),
-		Layers:        []v1.Descriptor{},
-	}
-	for i, name := range item.Layers {
-		l, err := s.layer(name, diffIDs[i])
+	var ids []v1.Hash
+	for _, text := range config.RootFS.DiffIDs {
+		h, err := v1.NewHash(text)
 		if err != nil {
-			return err
+			return nil, &archiveError{"the config of the image names a layer without a usable digest"}
 		}
-		m.Layers = append(m.Layers, s.add(types.DockerLayer, l))
+		ids = append(ids, h)
 	}
-	return s.addRoot(m)
+	return ids, nil
 }
 
 // dockerImage finds the image in manifest.json.
 func (s *saved) dockerImage(image string) (dockerImage, error) {
-	raw, err := s.spool.document(manifestFile)
+	raw, err := s.archive.document(manifestFile)
 	if err != nil {
 		return dockerImage{}, err
 	}
@@ -89,26 +113,16 @@ func sameName(a, b string) bool {
 	return errA == nil && errB == nil && a == b && a != ""
 }
 
-// layer finds a layer and holds it against the digest that the config has of
-// it as a plain tar.
-func (s *saved) layer(name, diffID string) (entry, error) {
-	want, err := v1.NewHash(diffID)
-	if err != nil {
-		return entry{}, &archiveError{"the config of the image names a layer without a usable digest"}
-	}
-	l, err := s.spool.layer(name)
-	if err == nil && l.diff != want {
-		err = &transfer.DigestError{What: "layer", Want: want, Got: l.diff}
-	}
-	return l, err
-}
-
 func (s *saved) add(t types.MediaType, e entry) v1.Descriptor {
 	s.blobs[e.digest] = e
 	return v1.Descriptor{MediaType: t, Size: e.size, Digest: e.digest}
 }
 
-func (s *saved) addRoot(m v1.Manifest) error {
+// makeRoot makes the manifest of an image whose layers were compressed here.
+func (s *saved) makeRoot(config v1.Descriptor, layers []v1.Descriptor) error {
+	m := v1.Manifest{
+		SchemaVersion: 2, MediaType: types.DockerManifestSchema2, Config: config, Layers: append([]v1.Descriptor{}, layers...),
+	}
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err

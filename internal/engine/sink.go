@@ -13,8 +13,9 @@ import (
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
-// A Sink loads one image into the engine. Blobs go into the engine's load as
-// they come, one after the other: nothing of them is kept here.
+// A Sink loads one image into the engine, or as much of it as the engine lacks.
+// Blobs go into the engine's load as they come, one after the other: nothing of
+// them is kept here.
 type Sink struct {
 	engine *Engine
 	image  string
@@ -23,6 +24,7 @@ type Sink struct {
 	load   *load         // nil until the first byte
 	failed error         // the load cannot go on
 	has    map[v1.Hash]bool
+	spared spared
 	closed bool
 }
 
@@ -103,7 +105,7 @@ func (s *Sink) takesIndexes(ctx context.Context) error {
 
 // sendBytes is send for what is in memory.
 func (s *Sink) sendBytes(ctx context.Context, desc v1.Descriptor, raw []byte) error {
-	if s.has[desc.Digest] {
+	if s.has[desc.Digest] || s.spared.present != "" {
 		return nil
 	}
 	_, err := s.send(ctx, desc, bytes.NewReader(raw))
@@ -124,7 +126,7 @@ func (s *Sink) send(ctx context.Context, desc v1.Descriptor, r io.Reader) (int64
 	if err != nil {
 		s.failed = err
 		s.load.abort(err)
-		return n, err
+		return n, s.blamed(err)
 	}
 	s.has[desc.Digest] = true
 	return n, nil
@@ -132,7 +134,9 @@ func (s *Sink) send(ctx context.Context, desc v1.Descriptor, r io.Reader) (int64
 
 // Commit ends the load, reads the engine's whole answer and looks at what the
 // name stands for then. The error is a [*LoadError] if that is not root; the
-// name is then put back to what it was.
+// name is then put back to what it was. It wraps [transfer.ErrSpared] too if
+// something was left out of the load that the engine has no more. An image that
+// the engine has already is given the name, and nothing is loaded.
 func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error {
 	leave, err := s.enter(ctx)
 	if err != nil {
@@ -144,6 +148,9 @@ func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error
 			return err
 		}
 	}
+	if s.spared.present != "" {
+		return s.adopt(ctx)
+	}
 	if err := s.sendBytes(ctx, root, raw); err != nil {
 		return err
 	}
@@ -154,11 +161,14 @@ func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error
 	s.failed = errors.New("the sink has its image")
 	err = s.load.finish(ctx, p)
 	if err == nil {
-		err = s.engine.verify(ctx, s.image, p)
+		err = s.verify(ctx, p)
 	}
 	var refusal *LoadError
 	if errors.As(err, &refusal) {
-		err = errors.Join(err, s.engine.restore(context.WithoutCancel(ctx), p.name, s.load.before))
+		return s.blamed(errors.Join(err, s.engine.restore(context.WithoutCancel(ctx), p.name, s.load.before)))
+	}
+	if err == nil {
+		s.remember(root)
 	}
 	return err
 }
@@ -177,22 +187,26 @@ func (s *Sink) Close() error {
 	return nil
 }
 
-// verify looks whether the engine holds the image that was sent, under its name.
-func (e *Engine) verify(ctx context.Context, image string, p parcel) error {
+// verify looks whether the engine holds the image that was sent, under its name,
+// and all that was left out of the load.
+func (s *Sink) verify(ctx context.Context, p parcel) error {
 	var id string
 	var err error
+	var whole bool
 	for _, name := range p.lookFor() {
-		if id, err = e.imageID(ctx, name); err == nil || !errors.Is(err, transfer.ErrNotFound) {
+		if whole, id, err = s.engine.whole(ctx, name, s.spared); err == nil || !errors.Is(err, transfer.ErrNotFound) {
 			break
 		}
 	}
 	switch {
 	case errors.Is(err, transfer.ErrNotFound):
-		return &LoadError{image, "it says that all went well but does not have it"}
+		return &LoadError{s.image, "it says that all went well but does not have it"}
 	case err != nil:
 		return err
 	case id != p.root.String() && id != p.config.String():
-		return &LoadError{image, fmt.Sprintf("its name stands for %s then, not for %s", id, p.config)}
+		return &LoadError{s.image, fmt.Sprintf("its name stands for %s then, not for %s", id, p.config)}
+	case !whole:
+		return &LoadError{s.image, "it lacks a part of it"}
 	}
 	return nil
 }

@@ -13,8 +13,9 @@ import (
 )
 
 // A Source gives out one image of the engine. Engines give out an image only
-// whole and only from front to back, so all of it waits in a scratch file from
-// the first call of Resolve to Close.
+// whole and only from front to back. A sink that takes it so gets it in one pass
+// ([Source.Pour]); for others all of it waits in a scratch file from the first
+// call of Resolve to Close.
 type Source struct {
 	engine *Engine
 	image  string
@@ -69,7 +70,7 @@ func (s *Source) Blob(_ context.Context, desc v1.Descriptor, offset int64) (io.R
 	if offset < 0 || offset > e.size {
 		return nil, fmt.Errorf("%s at byte %d: %w", desc.Digest, offset, transfer.ErrOffset)
 	}
-	return io.NopCloser(saved.spool.open(e, offset)), nil
+	return io.NopCloser(saved.archive.open(e, offset)), nil
 }
 
 func (s *Source) current() (*saved, error) {
@@ -92,7 +93,7 @@ func (s *Source) Close() error {
 	if s.saved == nil {
 		return nil
 	}
-	err := s.saved.spool.Close()
+	err := s.saved.archive.Close()
 	s.saved = nil
 	return err
 }
@@ -118,24 +119,33 @@ func (e *Engine) save(ctx context.Context, image string) (_ *saved, err error) {
 	if err := e.spool(ctx, image, sp, !asKept); err != nil {
 		return nil, err
 	}
-	sv := &saved{spool: sp, manifests: map[v1.Hash][]byte{}, blobs: map[v1.Hash]entry{}}
+	sv := &saved{archive: sp, manifests: map[v1.Hash][]byte{}, blobs: map[v1.Hash]entry{}}
 	if asKept && sp.known(indexFile) {
 		var platform v1.Platform
 		if platform, err = e.Platform(ctx); err == nil {
 			err = sv.readLayout(image, platform)
 		}
 	} else {
-		err = sv.readDocker(image)
+		err = sv.readDocker(image, sp)
 	}
-	var bad *archiveError
-	if errors.As(err, &bad) {
-		err = &SaveError{Image: image, Why: bad.why}
+	return sv, saveError(image, err)
+}
+
+// saveError tells whose archive it is that something is wrong with.
+func saveError(image string, err error) error {
+	if bad, ok := errors.AsType[*archiveError](err); ok {
+		return &SaveError{Image: image, Why: bad.why}
 	}
-	return sv, err
+	return err
 }
 
 // spool reads the engine's save stream to its end.
 func (e *Engine) spool(ctx context.Context, image string, sp *spool, compress bool) error {
+	return e.saving(ctx, image, func(ctx context.Context, r io.Reader) error { return sp.fill(ctx, r, compress) })
+}
+
+// saving has read take the engine's save stream.
+func (e *Engine) saving(ctx context.Context, image string, read func(context.Context, io.Reader) error) error {
 	ctx, stop := e.guard(ctx)
 	defer stop()
 	res, err := e.api.ImageSave(ctx, []string{image})
@@ -144,7 +154,7 @@ func (e *Engine) spool(ctx context.Context, image string, sp *spool, compress bo
 	}
 	defer res.Close() //nolint:errcheck // only read
 	stream := &tail{r: res}
-	err = sp.fill(ctx, stream, compress)
+	err = read(ctx, stream)
 	var bad *archiveError
 	switch {
 	case err == nil:

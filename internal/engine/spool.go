@@ -43,6 +43,7 @@ type entry struct {
 	digest   v1.Hash // of the bytes in the spool
 	diff     v1.Hash // of the bytes in the archive
 	gzip     bool    // the bytes in the spool are compressed
+	data     []byte  // the bytes, of what is in memory instead
 }
 
 // A spool holds the files of an archive that can be read only once. All of
@@ -75,6 +76,14 @@ func (e *archiveError) Error() string { return e.why }
 // fill reads an archive to its end. With compress, files that are neither
 // compressed nor JSON are compressed on the way.
 func (s *spool) fill(ctx context.Context, r io.Reader, compress bool) error {
+	return eachFile(ctx, r, func(name string, h *tar.Header, r io.Reader) (bool, error) {
+		return false, s.take(name, h, r, compress)
+	})
+}
+
+// eachFile reads an archive to its end, or until take has enough. What it hands
+// over are plain files and symbolic links whose names stay in the archive.
+func eachFile(ctx context.Context, r io.Reader, take func(name string, h *tar.Header, r io.Reader) (enough bool, err error)) error {
 	t := tar.NewReader(r)
 	for range maxEntries {
 		h, err := t.Next()
@@ -87,20 +96,24 @@ func (s *spool) fill(ctx context.Context, r io.Reader, compress bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.take(h, t, compress); err != nil {
+		name := path.Clean(h.Name)
+		switch {
+		case len(h.Name) > maxName || len(h.Linkname) > maxName || !local(name):
+			return &archiveError{fmt.Sprintf("the archive has a file with the name %.100q", h.Name)}
+		case h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeXGlobalHeader:
+			continue
+		case h.Typeflag != tar.TypeSymlink && (h.Typeflag != tar.TypeReg || sparse(h)):
+			return &archiveError{fmt.Sprintf("%q in the archive is neither a plain file nor a folder", name)}
+		}
+		if enough, err := take(name, h, t); err != nil || enough {
 			return err
 		}
 	}
 	return &archiveError{fmt.Sprintf("the archive has more than %d files", maxEntries)}
 }
 
-func (s *spool) take(h *tar.Header, r io.Reader, compress bool) error {
-	name := path.Clean(h.Name)
+func (s *spool) take(name string, h *tar.Header, r io.Reader, compress bool) error {
 	switch {
-	case len(h.Name) > maxName || len(h.Linkname) > maxName || !local(name):
-		return &archiveError{fmt.Sprintf("the archive has a file with the name %.100q", h.Name)}
-	case h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeXGlobalHeader:
-		return nil
 	case s.known(name):
 		return &archiveError{fmt.Sprintf("the archive has %q twice", name)}
 	case h.Typeflag == tar.TypeSymlink:
@@ -108,8 +121,6 @@ func (s *spool) take(h *tar.Header, r io.Reader, compress bool) error {
 		// to the first (moby image/tarexport/save.go, saveLayer).
 		s.links[name] = path.Join(path.Dir(name), h.Linkname) //nolint:gosec // a key of a map, opened nowhere
 		return nil
-	case h.Typeflag != tar.TypeReg || sparse(h):
-		return &archiveError{fmt.Sprintf("%q in the archive is neither a plain file nor a folder", name)}
 	}
 	head := make([]byte, min(512, h.Size))
 	if _, err := io.ReadFull(r, head); err != nil {
@@ -188,23 +199,38 @@ func (s *spool) store(r io.Reader) (entry, error) {
 
 // compress puts bytes into the spool as gzip, the same bytes for the same bytes.
 func (s *spool) compress(r io.Reader) (entry, error) {
-	e := entry{at: s.file.Size(), gzip: true}
+	e, err := compress(s.file, r, s.buffer)
+	e.at = s.file.Size() - e.size
+	return e, err
+}
+
+// compress writes r to w as gzip, the same bytes for the same bytes, and says
+// what both were.
+func compress(w io.Writer, r io.Reader, buffer []byte) (entry, error) {
+	e := entry{gzip: true}
 	outer, inner := sha256.New(), sha256.New()
-	z, err := pgzip.NewWriterLevel(io.MultiWriter(s.file, outer), gzipLevel)
+	z, err := pgzip.NewWriterLevel(io.MultiWriter(w, outer, (*sized)(&e.size)), gzipLevel)
 	if err != nil {
 		return e, err
 	}
 	if err := z.SetConcurrency(gzipBlock, gzipAhead); err != nil {
 		return e, err
 	}
-	_, err = s.copy(io.MultiWriter(z, inner), r)
+	_, err = io.CopyBuffer(io.MultiWriter(z, inner), struct{ io.Reader }{r}, buffer)
 	// Closed in any case: it has goroutines.
 	if closing := z.Close(); err == nil {
 		err = closing
 	}
-	e.size = s.file.Size() - e.at
 	e.digest, e.diff = hashOf(outer), hashOf(inner)
 	return e, err
+}
+
+// A sized counts the bytes that are written to it.
+type sized int64
+
+func (s *sized) Write(p []byte) (int, error) {
+	*s += sized(len(p))
+	return len(p), nil
 }
 
 func hashOf(h hash.Hash) v1.Hash {
@@ -285,6 +311,7 @@ type tail struct {
 	r    io.Reader
 	last []byte
 	err  error // of r
+	end  bool  // of r was reached
 }
 
 func (t *tail) Read(p []byte) (int, error) {
@@ -296,12 +323,14 @@ func (t *tail) Read(p []byte) (int, error) {
 	if err != io.EOF {
 		t.err = err
 	}
+	t.end = t.end || err == io.EOF
 	return n, err
 }
 
 // broken says whether err, met while the archive was read, is the archive's.
 func (t *tail) broken(err error) bool {
-	return errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || (t.err != nil && errors.Is(err, t.err))
+	short := t.end && errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.Is(err, tar.ErrHeader) || short || (t.err != nil && errors.Is(err, t.err))
 }
 
 // words returns the error that the engine left, "" if there is none.

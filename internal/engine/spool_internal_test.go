@@ -62,7 +62,7 @@ func FuzzArchive(f *testing.F) {
 		stream := &tail{r: bytes.NewReader(data)}
 		err = sp.fill(t.Context(), stream, !keeps)
 		if err == nil {
-			s := &saved{spool: sp, manifests: map[v1.Hash][]byte{}, blobs: map[v1.Hash]entry{}}
+			s := &saved{archive: sp, manifests: map[v1.Hash][]byte{}, blobs: map[v1.Hash]entry{}}
 			if err = read(s, keeps); err == nil {
 				whole(t, s)
 				return
@@ -81,13 +81,13 @@ func read(s *saved, keeps bool) error {
 	if keeps {
 		return s.readLayout(fuzzed, v1.Platform{OS: "linux", Architecture: "amd64"})
 	}
-	return s.readDocker(fuzzed)
+	return s.readDocker(fuzzed, s.archive.(*spool))
 }
 
 func whole(t *testing.T, s *saved) {
 	t.Helper()
 	for h, e := range s.blobs {
-		if n, err := io.Copy(io.Discard, s.spool.open(e, 0)); err != nil || n != e.size {
+		if n, err := io.Copy(io.Discard, s.archive.open(e, 0)); err != nil || n != e.size {
 			t.Errorf("%s gives %d bytes of %d (%v)", h, n, e.size, err)
 		}
 	}

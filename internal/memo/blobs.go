@@ -23,9 +23,14 @@ const (
 // write at the same time may lose each other's facts.
 type Blobs struct{ table *table }
 
-// OpenBlobs returns what is remembered in a folder, which may be missing.
-// Nothing is read yet.
-func OpenBlobs(dir string) *Blobs { return &Blobs{newTable(dir, "blobs", maxBlobs)} }
+// OpenBlobs returns what is remembered in a folder, which may be missing; in
+// none, "", nothing is. Nothing is read yet.
+func OpenBlobs(dir string) *Blobs {
+	if dir == "" {
+		return nil
+	}
+	return &Blobs{newTable(dir, "blobs", maxBlobs)}
+}
 
 // Repositories are those of the registry that had the blob, the last seen first.
 func (b *Blobs) Repositories(registry string, blob v1.Hash) []string {
@@ -52,7 +57,12 @@ func (b *Blobs) Add(registry, repository string, blobs ...v1.Hash) error {
 type Layers struct{ table *table }
 
 // OpenLayers is [OpenBlobs] for layers.
-func OpenLayers(dir string) *Layers { return &Layers{newTable(dir, "layers", maxLayers)} }
+func OpenLayers(dir string) *Layers {
+	if dir == "" {
+		return nil
+	}
+	return &Layers{newTable(dir, "layers", maxLayers)}
+}
 
 // Blobs are the blobs that hold the layer, the last seen first.
 func (l *Layers) Blobs(diffID v1.Hash) []v1.Descriptor {
@@ -76,6 +86,9 @@ type Manifests struct{ table *table }
 
 // OpenManifests is [OpenBlobs] for manifests.
 func OpenManifests(dir string) *Manifests {
+	if dir == "" {
+		return nil
+	}
 	return &Manifests{newTable(dir, "manifests", maxManifests)}
 }
 

@@ -117,6 +117,9 @@ func TestFactsThatAreNone(t *testing.T) {
 	if none.Repositories("h", hash(1)) != nil || none.Add("h", "a", hash(1)) != nil {
 		t.Error("nobody's memo is not empty")
 	}
+	if memo.OpenBlobs("") != nil || memo.OpenPushes("") != nil || memo.OpenLayers("") != nil || memo.OpenManifests("") != nil {
+		t.Error("it remembers where there is no folder")
+	}
 	var noLayers *memo.Layers
 	var noManifests *memo.Manifests
 	if noLayers.Blobs(hash(1)) != nil || noLayers.Add(nil) != nil || noManifests.Of("x") != nil || noManifests.Add("x", v1.Descriptor{}) != nil || noManifests.AddAll(nil) != nil {

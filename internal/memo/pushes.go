@@ -13,9 +13,11 @@ const (
 // other's facts.
 type Pushes struct{ table *table }
 
-// OpenPushes returns what is remembered in a folder, which may be missing.
-// Nothing is read yet.
+// OpenPushes is [OpenBlobs] for pushes.
 func OpenPushes(dir string) *Pushes {
+	if dir == "" {
+		return nil
+	}
 	t := newTable(dir, "pushes", maxPushes)
 	t.one = true
 	return &Pushes{t}

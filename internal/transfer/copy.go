@@ -14,8 +14,9 @@ const defaultJobs = 4
 
 // Copy moves what src names to dst: blobs first, each once, several at a time;
 // then manifests, those that are named before those that name them; then
-// Commit. Nothing is moved to a [Holder] that has it all. Everything is verified before dst can have it whole. The first error
-// ends the rest. dst is closed in any case.
+// Commit. Nothing is moved to a [Holder] that has it all, and less to a [Planner]
+// and out of a [Pourer]. Everything is verified before dst can have it whole. The
+// first error ends the rest. dst is closed in any case.
 //
 // Layers that may not be distributed (foreign layers of Windows) are left out
 // if src does not have them or dst is a [Decliner] of them; the manifest names
@@ -37,6 +38,9 @@ func Copy(ctx context.Context, src Source, dst Sink, o Options) (res Result, err
 		o.OnEvent = func(Event) {}
 	}
 	c := &copier{src: src, dst: dst, o: o}
+	if done, err := c.pour(ctx); err != nil || done {
+		return c.res, err
+	}
 	root, t, err := c.plan(ctx)
 	c.res.Resolved = root
 	if err != nil {
@@ -49,25 +53,30 @@ func Copy(ctx context.Context, src Source, dst Sink, o Options) (res Result, err
 	if o.OnBegin != nil {
 		o.OnBegin(t.levels[0][0].desc)
 	}
-	if err := each(ctx, o.Jobs, t.blobs, c.blob); err != nil {
-		return c.res, err
+	return c.res, c.fill(ctx, t)
+}
+
+// move puts all of t.
+func (c *copier) move(ctx context.Context, t tree) error {
+	if err := each(ctx, c.o.Jobs, t.blobs, c.blob); err != nil {
+		return err
 	}
 	for _, group := range t.bottomUp() {
-		if err := each(ctx, o.Jobs, group, c.manifest); err != nil {
-			return c.res, err
+		if err := each(ctx, c.o.Jobs, group, c.manifest); err != nil {
+			return err
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return c.res, err
+		return err
 	}
 	top := t.levels[0][0]
 	c.event(Started, top.desc, 0)
-	if err := dst.Commit(ctx, top.desc, top.raw); err != nil {
-		return c.res, fmt.Errorf("manifest %s: %w", top.desc.Digest, err)
+	if err := c.dst.Commit(ctx, top.desc, top.raw); err != nil {
+		return fmt.Errorf("manifest %s: %w", top.desc.Digest, err)
 	}
 	c.event(Done, top.desc, top.desc.Size)
 	c.res.Root = top.desc
-	return c.res, nil
+	return nil
 }
 
 type copier struct {
@@ -75,10 +84,14 @@ type copier struct {
 	dst Sink
 	o   Options
 
-	whole bool // the sink says that it has all of it
+	whole   bool                     // the sink says that it has all of it
+	settled map[v1.Hash]bool         // see Pouring
+	spares  func(v1.Descriptor) bool // see Planner; may be nil
 
-	mu  sync.Mutex
-	res Result
+	mu    sync.Mutex
+	res   Result
+	small map[v1.Hash][]byte // see Plan.Read
+	far   map[v1.Hash]int64  // bytes of each blob that were reported
 }
 
 func (c *copier) event(s Stage, d v1.Descriptor, bytes int64) {
@@ -182,7 +195,14 @@ func (c *copier) leave(desc v1.Descriptor) {
 }
 
 func (c *copier) blob(ctx context.Context, desc v1.Descriptor) error {
-	s := &stream{copier: c, desc: desc}
+	if c.settled[desc.Digest] {
+		return nil
+	}
+	if c.spares != nil && c.spares(desc) {
+		c.existed(desc)
+		return nil
+	}
+	s := &stream{copier: c, desc: desc, far: c.reached(desc, 0)}
 	defer s.drop()
 	if c.declined(desc) {
 		c.leave(desc)

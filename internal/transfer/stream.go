@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -40,7 +41,9 @@ func (s *stream) open(ctx context.Context, offset int64) (io.ReadCloser, error) 
 	rc := ready
 	if rc == nil || offset != 0 {
 		var err error
-		if rc, err = s.copier.src.Blob(ctx, s.desc, offset); err != nil {
+		if data, ok := s.copier.kept(s.desc); ok && offset <= int64(len(data)) {
+			rc = io.NopCloser(bytes.NewReader(data[offset:]))
+		} else if rc, err = s.copier.src.Blob(ctx, s.desc, offset); err != nil {
 			return nil, err
 		}
 	}
@@ -78,6 +81,7 @@ func (s *stream) wrong() error {
 func (s *stream) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.copier.reached(s.desc, s.far)
 	if s.ready != nil {
 		_ = s.ready.Close() // nothing was read from it
 	}

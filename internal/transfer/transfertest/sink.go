@@ -142,3 +142,45 @@ func (s *Sink) closedUnder(raw []byte) error {
 	}
 	return nil
 }
+
+// A StreamSink is a [Sink] that takes blobs before their digests are known.
+type StreamSink struct {
+	Sink
+	// Fault may put something else in place of a stream; nil: nothing.
+	Fault func(r io.Reader) (io.Reader, error)
+
+	streamed []v1.Descriptor
+}
+
+// PutStream keeps a blob.
+func (s *StreamSink) PutStream(_ context.Context, r io.Reader, name func() v1.Descriptor) error {
+	if s.Fault != nil {
+		var err error
+		if r, err = s.Fault(r); err != nil {
+			return err
+		}
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	desc := name()
+	if got := DescriptorOf(desc.Digest.Algorithm, "", data); got.Digest != desc.Digest || got.Size != desc.Size {
+		return fmt.Errorf("what is called %s of %d bytes came as %s of %d", desc.Digest, desc.Size, got.Digest, got.Size)
+	}
+	if _, err := s.enter(desc); err != nil {
+		return err
+	}
+	s.keep(desc, data)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streamed = append(s.streamed, desc)
+	return nil
+}
+
+// Streamed lists what came by PutStream.
+func (s *StreamSink) Streamed() []v1.Descriptor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]v1.Descriptor(nil), s.streamed...)
+}
