@@ -140,12 +140,13 @@ func (e end) mountFrom(from end) string {
 	return from.img.Repository
 }
 
-// prepare finds out whether the end takes a push, before anything is moved.
-func (e end) prepare(ctx context.Context, a *app, create createFlag) (auth.Asks, error) {
+// prepare finds out whether the end takes a push of what is at from, nil for a
+// registry, before anything is moved.
+func (e end) prepare(ctx context.Context, a *app, create createFlag, from place) (auth.Asks, error) {
 	if e.at != nil {
 		return auth.Asks{}, nil
 	}
-	asks, err := e.road.asksFor(ctx, create)
+	asks, err := e.road.asksFor(ctx, create, from)
 	if err == nil {
 		err = a.mayPush(ctx, e.road, e.img, asks, create)
 	}

@@ -16,6 +16,7 @@ import (
 
 // A place is where images live outside a registry: an engine, or a store on disk.
 type place interface {
+	find(context.Context, ref.Image) error // nil if the image is there; next to nothing is read for that
 	source(ref.Image) (transfer.Source, func() error)
 	sink(ref.Image) (transfer.Sink, error)
 	tag(ctx context.Context, src ref.Image, dst []ref.Image) error
@@ -97,6 +98,8 @@ func (a *app) openEngine(ctx context.Context) (*engine.Engine, error) {
 
 type enginePlace struct{ *engine.Engine }
 
+func (p enginePlace) find(ctx context.Context, img ref.Image) error { return p.Find(ctx, img.String()) }
+
 func (p enginePlace) source(img ref.Image) (transfer.Source, func() error) {
 	s := p.Source(img.String())
 	return s, s.Close
@@ -126,6 +129,11 @@ func (p diskPlace) nameOf(img ref.Image) string {
 		return p.layoutTag
 	}
 	return img.String()
+}
+
+func (p diskPlace) find(ctx context.Context, img ref.Image) error {
+	_, err := p.store.Source(p.nameOf(img)).Resolve(ctx)
+	return err
 }
 
 func (p diskPlace) source(img ref.Image) (transfer.Source, func() error) {
