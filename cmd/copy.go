@@ -209,7 +209,7 @@ func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, fr
 	}
 	moved, err := transfer.Copy(ctx, src, dst, options)
 	if err != nil {
-		return res, "", to.refused(err)
+		return res, "", to.refused(from.typed(o.src), err)
 	}
 	options.OnBegin = nil
 	res = copyResult{Source: from.named(moved.Resolved), Referrers: []string{}}

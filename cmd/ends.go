@@ -153,12 +153,20 @@ func (e end) prepare(ctx context.Context, a *app, create createFlag, from place)
 	return asks, e.about(err)
 }
 
-// refused says why the end did not take what was copied.
-func (e end) refused(err error) error {
+// refused says why the end did not take what was copied from src.
+func (e end) refused(src string, err error) error {
 	if e.road != nil && !is[*hostError](err) {
-		err = e.road.whyNoLogin(err)
+		err = &copyError{src: src, dst: e.img.String(), err: e.road.whyNoLogin(err)}
 	}
 	return e.about(err)
+}
+
+// typed is the end as it can be typed, where typed was what its command named.
+func (e end) typed(typed ref.End) string {
+	if e.at != nil {
+		return typed.String()
+	}
+	return e.img.String()
 }
 
 // platform is the one to copy; nil: all. An engine takes its own, and an

@@ -122,6 +122,11 @@ func refusalHints(err error, host string) []string {
 	if bad != nil {
 		return nil
 	}
+	if c, ok := errors.AsType[*copyError](err); ok {
+		if hints := c.hints(r, img); hints != nil {
+			return hints
+		}
+	}
 	project := host + "/" + r.Project()
 	switch r.Refusal {
 	case registry.ProjectUnnamed:
