@@ -47,8 +47,8 @@ func twinned(t *testing.T, euid int, more map[string]string) []string {
 func TestOnlyHarmlessFlagsHaveATwinInTheEnvironment(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"all-platforms", "chunk-size", "color", "config", "debug", "dir", "dry-run", "for", "format", "from", "in", "jobs", "like", "no-input", "offline",
-		"password-stdin", "platform", "port", "progress", "quiet", "raw", "remote", "timeout", "to", "username",
+		"all-platforms", "all-tags", "chunk-size", "color", "config", "debug", "dir", "dry-run", "for", "format", "from", "in", "jobs", "like", "no-input", "offline",
+		"password-stdin", "platform", "port", "progress", "quiet", "raw", "referrers", "remote", "timeout", "to", "username",
 	}
 	if got := twinned(t, 1000, map[string]string{}); !slices.Equal(got, want) {
 		t.Errorf("flags with a twin:\n%q, want\n%q", got, want)
