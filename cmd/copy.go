@@ -154,7 +154,7 @@ func copyAll(ctx context.Context, a *app, o copyOptions, from, to end, p *v1.Pla
 		a.note("%s has no tags", from.img.Name())
 		return nil
 	}
-	asks, err := to.prepare(ctx, a, o.create)
+	asks, err := to.prepare(ctx, a, o.create, from.at)
 	if err != nil {
 		return err
 	}
@@ -182,12 +182,15 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 	}()
 	defer done()
 	if from.at == nil { // what is missing there is no reason to make a project
-		if src, _, err = transfer.Pin(ctx, src); err != nil {
-			return err
-		}
+		src, _, err = transfer.Pin(ctx, src)
+	} else {
+		err = from.at.find(ctx, from.img)
+	}
+	if err != nil {
+		return err
 	}
 	if c.prepare {
-		if c.asks, err = to.prepare(ctx, a, o.create); err != nil {
+		if c.asks, err = to.prepare(ctx, a, o.create, from.at); err != nil {
 			return err
 		}
 	}
@@ -222,7 +225,7 @@ func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, fr
 	}
 	moved, err := transfer.Copy(ctx, src, dst, options)
 	if err != nil {
-		return res, "", to.refused(err)
+		return res, "", to.refused(from.typed(o.src), err)
 	}
 	options.OnBegin = nil
 	res = copyResult{Source: from.named(moved.Resolved), Referrers: []string{}}

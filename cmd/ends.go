@@ -146,24 +146,33 @@ func (e end) mountFrom(from end) string {
 	return from.img.Repository
 }
 
-// prepare finds out whether the end takes a push, before anything is moved.
-func (e end) prepare(ctx context.Context, a *app, create createFlag) (auth.Asks, error) {
+// prepare finds out whether the end takes a push of what is at from, nil for a
+// registry, before anything is moved.
+func (e end) prepare(ctx context.Context, a *app, create createFlag, from place) (auth.Asks, error) {
 	if e.at != nil {
 		return auth.Asks{}, nil
 	}
-	asks, err := e.road.asksFor(ctx, create)
+	asks, err := e.road.asksFor(ctx, create, from)
 	if err == nil {
 		err = a.mayPush(ctx, e.road, e.img, asks, create)
 	}
 	return asks, e.about(err)
 }
 
-// refused says why the end did not take what was copied.
-func (e end) refused(err error) error {
+// refused says why the end did not take what was copied from src.
+func (e end) refused(src string, err error) error {
 	if e.road != nil && !is[*hostError](err) {
-		err = e.road.whyNoLogin(err)
+		err = &copyError{src: src, dst: e.img.String(), err: e.road.whyNoLogin(err)}
 	}
 	return e.about(err)
+}
+
+// typed is the end as it can be typed, where typed was what its command named.
+func (e end) typed(typed ref.End) string {
+	if e.at != nil {
+		return typed.String()
+	}
+	return e.img.String()
 }
 
 // platform is the one to copy; nil: all. An engine takes its own, and an

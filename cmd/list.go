@@ -186,7 +186,7 @@ func (a *app) list(ctx context.Context, o listOptions) (listing.Listing, error) 
 func (a *app) listed(w io.Writer, l listing.Listing) error {
 	switch l.Kind {
 	case listing.Projects:
-		return a.table(w, []string{"PROJECT", "ACCESS", "REPOSITORIES"}, projectRows(l.Projects))
+		return a.table(w, projectHeader, projectRows(l.Projects))
 	case listing.Repositories:
 		return a.table(w, repositoryHeader, repositoryRows(l.Repositories))
 	}
@@ -202,14 +202,12 @@ func (a *app) listed(w io.Writer, l listing.Listing) error {
 	return err
 }
 
+var projectHeader = []string{"PROJECT", "ACCESS", "REPOSITORIES"}
+
 func projectRows(all []listing.Project) [][]string {
 	var rows [][]string
 	for _, p := range all {
-		access := "private"
-		if p.Public {
-			access = "public"
-		}
-		rows = append(rows, []string{p.Name, access, fmt.Sprint(p.Repositories)})
+		rows = append(rows, []string{p.Name, visibility(p.Public), fmt.Sprint(p.Repositories)})
 	}
 	return rows
 }

@@ -20,6 +20,7 @@ const placeWords = "auto, docker, store, oci:DIR[:TAG], oci-archive:FILE or dock
 
 // A place is where images live outside a registry: an engine, or a store on disk.
 type place interface {
+	find(context.Context, ref.Image) error // nil if the image is there; next to nothing is read for that
 	source(ref.Image) (transfer.Source, func() error)
 	sink(ref.Image) (transfer.Sink, error)
 	tag(ctx context.Context, src ref.Image, dst []ref.Image) error
@@ -106,6 +107,8 @@ func (a *app) openEngine(ctx context.Context) (*engine.Engine, error) {
 
 type enginePlace struct{ *engine.Engine }
 
+func (p enginePlace) find(ctx context.Context, img ref.Image) error { return p.Find(ctx, img.String()) }
+
 func (p enginePlace) source(img ref.Image) (transfer.Source, func() error) {
 	s := p.Source(img.String())
 	return s, s.Close
@@ -135,6 +138,11 @@ func (p diskPlace) nameOf(img ref.Image) string {
 		return p.layoutTag
 	}
 	return img.String()
+}
+
+func (p diskPlace) find(ctx context.Context, img ref.Image) error {
+	_, err := p.store.Source(p.nameOf(img)).Resolve(ctx)
+	return err
 }
 
 func (p diskPlace) source(img ref.Image) (transfer.Source, func() error) {

@@ -60,12 +60,13 @@ func (a *app) mayPush(ctx context.Context, r *road, img ref.Image, asks auth.Ask
 	return r.whyNoPush(ctx, img)
 }
 
-// asksFor learns how the registry asks who somebody is. Whoever is nobody is let
-// in everywhere or nowhere, which the push finds out with its first request,
-// before it has a byte of a blob: then nothing is asked, unless a project is to
-// be created.
-func (r *road) asksFor(ctx context.Context, create createFlag) (auth.Asks, error) {
-	if r.anonymous && create == "" {
+// asksFor learns how the registry asks who somebody is. Where nobody is logged
+// in, the push finds out with its first request, before it has sent a byte of a
+// blob, whether it is let in: then nothing is asked, unless a project is to be
+// created, or an engine would have to give out the whole image first.
+func (r *road) asksFor(ctx context.Context, create createFlag, from place) (auth.Asks, error) {
+	_, engine := from.(enginePlace)
+	if r.anonymous && create == "" && !engine {
 		return auth.Asks{}, nil
 	}
 	return r.auth.Learn(ctx)

@@ -97,6 +97,53 @@ func TestAtATerminalAPushAsksAboutAMissingProject(t *testing.T) {
 	}
 }
 
+// Whoever is nobody begins at once, unless an engine would have to give out the
+// whole image before anybody is asked.
+func TestNobodyIsAskedForOnlyWhereItSavesSomething(t *testing.T) {
+	t.Parallel()
+	s, err := sandbox.Start(t.Context(), sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // nothing is kept
+	home := t.TempDir()
+	ca := filepath.Join(home, "ca.crt")
+	if err := os.WriteFile(ca, pki.EncodePEM(s.CA()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"HOME": home, "USERPROFILE": home, "DOCKER_CONFIG": home}
+	a := &app{env: Env{Euid: 1000, Now: time.Now, Getenv: func(name string) string { return env[name] }}}
+	a.flags.timeout = 30 * time.Second
+	img, err := ref.ParseImage(s.Host() + "/demo/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		create createFlag
+		from   place
+		harbor bool
+	}{
+		{"a folder", "", diskPlace{}, false},
+		{"a registry", "", nil, false},
+		{"a folder, and a project to make", private, diskPlace{}, true},
+		{"an engine", "", enginePlace{}, true},
+	} {
+		r, err := a.road(t.Context(), img.Host, tlsFlags{caFile: ca})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asks, err := r.asksFor(t.Context(), tt.create, tt.from)
+		if err != nil || harbor.IsService(asks.Service) != tt.harbor {
+			t.Errorf("%s: %+v, %v", tt.name, asks, err)
+		}
+		if err := a.mayPush(t.Context(), r, img, asks, tt.create); exitCode(err) == codeDenied != tt.harbor {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		r.wire.CloseIdleConnections()
+	}
+}
+
 func TestEachRefusalOfAProjectHasItsOwnHint(t *testing.T) {
 	t.Parallel()
 	host, err := ref.ParseHost("registry.example.com")

@@ -3,15 +3,14 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/harbor"
+	"github.com/vicr-cli/vicr/internal/listing"
 	"github.com/vicr-cli/vicr/internal/ref"
 )
 
@@ -199,25 +198,13 @@ func runProjectList(ctx context.Context, a *app, o projectOptions) error {
 	if err != nil {
 		return err
 	}
-	res := projectsResult{Host: o.host.String(), Projects: []projectRow{}}
 	slices.SortFunc(all, func(x, y harbor.Project) int { return strings.Compare(x.Name, y.Name) })
+	res, rows := projectsResult{Host: o.host.String(), Projects: []projectRow{}}, []listing.Project{}
 	for _, p := range all {
 		res.Projects = append(res.Projects, projectRow{p.Name, visibility(p.Public), p.Repositories})
+		rows = append(rows, listing.Project{Name: p.Name, Public: p.Public, Repositories: p.Repositories})
 	}
-	slices.SortFunc(res.Projects, func(a, b projectRow) int { return strings.Compare(a.Name, b.Name) })
-	return a.result(res, func(w io.Writer) error { return projectsText(w, res.Projects) })
-}
-
-func projectsText(out io.Writer, all []projectRow) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	rows := []string{"PROJECT\tACCESS\tREPOSITORIES\n"}
-	for _, p := range all {
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\n", escaped(p.Name), p.Visibility, p.Repositories))
-	}
-	if _, err := io.WriteString(w, strings.Join(rows, "")); err != nil {
-		return err
-	}
-	return w.Flush()
+	return a.result(res, func(w io.Writer) error { return a.table(w, projectHeader, projectRows(rows)) })
 }
 
 // verify asks whether the credentials, if there are any, are right.

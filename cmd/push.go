@@ -97,11 +97,14 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 		return err
 	}
 	a.note("from: %s", at)
+	if err := at.find(ctx, img); err != nil { // what is missing here is no reason to ask anybody, or to make a project
+		return err
+	}
 	r, err := a.road(ctx, img.Host, o.tls)
 	if err != nil {
 		return err
 	}
-	asks, err := r.asksFor(ctx, o.create)
+	asks, err := r.asksFor(ctx, o.create, at)
 	if err != nil {
 		return err
 	}

@@ -122,6 +122,11 @@ func refusalHints(err error, host string) []string {
 	if bad != nil {
 		return nil
 	}
+	if c, ok := errors.AsType[*copyError](err); ok {
+		if hints := c.hints(r, img); hints != nil {
+			return hints
+		}
+	}
 	project := host + "/" + r.Project()
 	switch r.Refusal {
 	case registry.ProjectUnnamed:
@@ -142,6 +147,9 @@ func refusalHints(err error, host string) []string {
 		return []string{"make room, or ask the administrator for more; what is there: vicr ls " + project}
 	case registry.ImmutableTag:
 		name := img.Name() + ":NEW"
+		if r.Op == registry.OpTag {
+			return []string{"choose another tag: vicr tag --remote " + img.Name() + ":TAG " + name}
+		}
 		return []string{"push under another tag: vicr tag " + r.Image + " " + name + " and then: vicr push " + name}
 	case registry.Unsigned:
 		return signHints(r, img)

@@ -115,7 +115,15 @@ func (r *rig) vicr(stdin string, args ...string) (int, string) {
 	if args[0] == "copy" {
 		trusted = []string{"--src-ca-file", "ca.crt", "--dest-ca-file", "ca.crt"}
 	}
-	c := exec.CommandContext(r.t.Context(), "vicr", append(args, trusted...)...)
+	return r.run(stdin, append(args, trusted...)...)
+}
+
+// alone is vicr with no more than these arguments.
+func (r *rig) alone(args ...string) (int, string) { return r.run("", args...) }
+
+func (r *rig) run(stdin string, args ...string) (int, string) {
+	r.t.Helper()
+	c := exec.CommandContext(r.t.Context(), "vicr", args...)
 	c.Dir = r.home
 	c.Stdin = strings.NewReader(stdin)
 	c.Env = r.environ()

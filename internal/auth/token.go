@@ -63,11 +63,13 @@ func (t *Transport) cached(want scopeSet, stale *token) *token {
 
 // tokenFor returns a pass with a token for want: one in hand that is not
 // stale, else a fresh one. However many goroutines want one, they ask one
-// after the other, and the later ones take what the first got.
+// after the other, and those that waited take what the first got: the token, or
+// the refusal.
 func (t *Transport) tokenFor(ctx context.Context, want scopeSet, stale *token) (pass, error) {
 	if k := t.cached(want, stale); k != nil {
 		return k.pass(false), nil
 	}
+	before := t.lastFailure()
 	release, err := t.takeTurn(ctx)
 	if err != nil {
 		return pass{}, err
@@ -76,17 +78,36 @@ func (t *Transport) tokenFor(ctx context.Context, want scopeSet, stale *token) (
 	if k := t.cached(want, stale); k != nil {
 		return k.pass(false), nil
 	}
-	k, err := t.fetch(ctx, want)
-	if err != nil {
-		return pass{}, err
+	scopes := strings.Join(want.list(), " ")
+	if f := t.lastFailure(); f != nil && f != before && f.scopes == scopes {
+		return pass{}, f.err
 	}
+	k, err := t.fetch(ctx, want)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err != nil {
+		if ctx.Err() == nil { // it was not this request alone that ended
+			t.failure = &failure{scopes: scopes, err: err}
+		}
+		return pass{}, err
+	}
 	t.tokens = append(t.tokens, k)
 	if n := len(t.tokens); n > maxTokens {
 		t.tokens = slices.Delete(t.tokens, 0, n-maxTokens)
 	}
 	return k.pass(true), nil
+}
+
+// A failure is what came of the last time that a token was asked for in vain.
+type failure struct {
+	scopes string
+	err    error
+}
+
+func (t *Transport) lastFailure() *failure {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failure
 }
 
 // fetch asks the token service for a token.

@@ -36,6 +36,7 @@ type Transport struct {
 	basicOK    bool   // the registry accepted the password by HTTP Basic
 	sends      int    // of secrets, since the registry last accepted what came of one
 	refusal    *DeniedError
+	failure    *failure // nil: no token was asked for in vain
 }
 
 // NewTransport returns a round-tripper that speaks to the registry at base

@@ -21,6 +21,13 @@ func (e *Engine) Has(ctx context.Context, img string) (bool, error) {
 	return err == nil, err
 }
 
+// Find is nil if the engine has an image of this name. The error wraps
+// [transfer.ErrNotFound] if it has none.
+func (e *Engine) Find(ctx context.Context, img string) error {
+	_, err := e.imageID(ctx, img)
+	return err
+}
+
 // imageID is what the engine calls the image img: the digest of its config, or
 // of its manifest or index where the engine keeps those. The error wraps
 // [transfer.ErrNotFound] if it has none.

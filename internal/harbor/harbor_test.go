@@ -109,6 +109,15 @@ func TestDetectRecognisesEveryGenerationWithoutCredentials(t *testing.T) {
 			[]string{version, v2, v1},
 		},
 		{
+			"another product with a systeminfo of its own", &double{
+				rest:    answer{status: 404},
+				answers: map[string]answer{"/api/systeminfo": {status: 200, media: jsonMedia, body: `{"auth_mode":"db_auth"}`}},
+			}, "",
+			Info{},
+			false,
+			[]string{version, v1},
+		},
+		{
 			"JSON of another shape", &double{rest: answer{status: 200, media: jsonMedia, body: `["v2.0"]`}}, "",
 			Info{},
 			false,

@@ -144,7 +144,12 @@ func (r *Repository) mount(ctx context.Context, desc v1.Descriptor, from string)
 	err = r.fail(opBegin, resp)
 	if e, ok := errors.AsType[*Error](err); ok {
 		switch e.Refusal {
-		case Unexplained, LoginNeeded, NotPermitted, Hidden:
+		case LoginNeeded:
+			if from == r.img.Repository { // who may not ask there may not push there
+				return nil, false, err
+			}
+			return nil, false, nil
+		case Unexplained, NotPermitted, Hidden:
 			return nil, false, nil // it may be the mount alone that is refused
 		}
 	}

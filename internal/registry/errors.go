@@ -31,6 +31,9 @@ const (
 	CodeUnauthorized        = "UNAUTHORIZED"
 )
 
+// OpTag is the Op of an [Error] of [Repository.Tag] about one of the new tags.
+const OpTag = "tag"
+
 const (
 	opTags = "list tags"
 	opPush = "push blob"

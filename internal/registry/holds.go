@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -53,6 +54,9 @@ func (r *Repository) Tag(ctx context.Context, tags ...string) (v1.Descriptor, er
 	}
 	for _, tag := range tags {
 		if err := r.put(ctx, tag, desc, raw); err != nil {
+			if e, ok := errors.AsType[*Error](err); ok { // it is about the new name
+				e.Op, e.Image = OpTag, r.img.Name()+":"+tag
+			}
 			return desc, err
 		}
 	}

@@ -198,8 +198,9 @@ func (e *Error) Project() string {
 	return project
 }
 
-// do sends req. That there were too many requests is a [*LimitError]. A scope without a project makes the token service of Harbor 1
-// fail, and says nothing of why.
+// do sends req. That there were too many requests is a [*LimitError]. A scope
+// without a project makes the token service of Harbor 1 fail, and says nothing
+// of why.
 func (r *Repository) do(req *http.Request) (*http.Response, error) {
 	resp, err := r.rt.RoundTrip(req)
 	if err == nil {
