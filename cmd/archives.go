@@ -100,16 +100,27 @@ func onTerminal(stream any) bool {
 	return ok && isTerminal(f)
 }
 
-// source is the image that the place names, else the one called img.
+func (p *archivePlace) find(_ context.Context, img ref.Image) error {
+	if err := p.read(); err != nil {
+		return err
+	}
+	return p.chosen(img).Find()
+}
+
+// chosen is the image that the place names, else the one called img.
+func (p *archivePlace) chosen(img ref.Image) *archive.Source {
+	if p.place.Name != "" {
+		return p.in.Named(p.place.Name)
+	}
+	return p.in.Source(img.String())
+}
+
 func (p *archivePlace) source(img ref.Image) (transfer.Source, func() error) {
 	nothing := func() error { return nil }
 	if err := p.read(); err != nil {
 		return noSource{err}, nothing
 	}
-	s := p.in.Source(img.String())
-	if p.place.Name != "" {
-		s = p.in.Named(p.place.Name)
-	}
+	s := p.chosen(img)
 	s.OnSparse = func(have, missing []v1.Platform) {
 		p.app.note("of %s there is %s here, and not %s", img, platformList(have), platformList(missing))
 	}

@@ -56,6 +56,15 @@ func (s *Source) Resolve(ctx context.Context) (v1.Descriptor, error) {
 	return s.image.root, nil
 }
 
+// Find says whether the archive has the image, and reads nothing of it. Errors are
+// [*NameError] and [*AmbiguousError], and those of an archive that cannot be read.
+func (s *Source) Find() error {
+	s.archive.mu.Lock()
+	defer s.archive.mu.Unlock()
+	_, err := s.archive.find(s.name, s.exact)
+	return err
+}
+
 // image finds an image and looks what there is of it.
 func (a *Archive) image(ctx context.Context, name string, exact bool) (*image, error) {
 	a.mu.Lock()
