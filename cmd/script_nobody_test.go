@@ -39,6 +39,10 @@ func TestNobodyIsToldAtOnce(t *testing.T) {
 					if code != want || !strings.Contains(said, words) || !strings.Contains(said, hint) {
 						t.Errorf("exit code %d\n%s", code, said)
 					}
+					most := most
+					if argv[0] == "push" {
+						most *= 2 // it may be the mount alone, from where the image was pulled, that is refused
+					}
 					if len(asked) > most || slices.ContainsFunc(asked, sends) || took > time.Second {
 						t.Errorf("%d requests in %s, want %d: %q", len(asked), took, most, asked)
 					}
