@@ -109,6 +109,18 @@ func TestDetectRecognisesEveryGenerationWithoutCredentials(t *testing.T) {
 			[]string{version, v2, v1},
 		},
 		{
+			"another product with both of its own", &double{
+				rest: answer{status: 404},
+				answers: map[string]answer{
+					"/api/version":         {status: 200, media: jsonMedia, body: `{"version":"v2.0"}`},
+					"/api/v2.0/systeminfo": {status: 200, media: jsonMedia, body: `{"uptime":1}`},
+				},
+			}, "",
+			Info{},
+			false,
+			[]string{version, v2, v1},
+		},
+		{
 			"another product with a systeminfo of its own", &double{
 				rest:    answer{status: 404},
 				answers: map[string]answer{"/api/systeminfo": {status: 200, media: jsonMedia, body: `{"auth_mode":"db_auth"}`}},

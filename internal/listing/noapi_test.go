@@ -1,6 +1,7 @@
 package listing_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -68,6 +69,20 @@ func TestOneThatNeverHadAnAPI(t *testing.T) {
 	o.Open = away{o.Open, http.StatusServiceUnavailable, ""}
 	l, err := listing.Of(t.Context(), listing.Target{Host: host, Path: "team/app"}, o)
 	if err != nil || len(l.Tags) == 0 || host == (ref.Host{}) {
+		t.Errorf("%s, %v", shown(l), err)
+	}
+}
+
+// Where it cannot be found out what the registry is, that is said, and nothing is
+// listed in its place.
+func TestWhatCannotBeFoundOutIsSaid(t *testing.T) {
+	t.Parallel()
+	w := start(t, options(sandbox.Distribution))
+	host, o := w.ways(t, "dev", "")
+	broken := errors.New("connection reset")
+	o.Service = func(context.Context) (string, error) { return "", broken }
+	l, err := listing.Of(t.Context(), listing.Target{Host: host, Path: "team/app"}, o)
+	if !errors.Is(err, broken) || len(l.Tags) > 0 {
 		t.Errorf("%s, %v", shown(l), err)
 	}
 }
