@@ -60,6 +60,11 @@ func (t *table) add(facts []fact) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.read()
+	tree, dir := atomicfile.Machine(), filepath.Dir(t.path)
+	// What a killed run left. Who writes there at this moment loses a fact.
+	if _, err := tree.Sweep(dir); err != nil {
+		return err
+	}
 	if n := len(now) - len(facts); n >= 0 && slices.Equal(now[n:], facts) {
 		return nil
 	}
@@ -75,8 +80,7 @@ func (t *table) add(facts []fact) error {
 	for _, f := range now {
 		text.WriteString(f.String() + "\n")
 	}
-	tree := atomicfile.Machine()
-	if _, err := tree.MkdirAll(filepath.Dir(t.path), dirMode); err != nil {
+	if _, err := tree.MkdirAll(dir, dirMode); err != nil {
 		return err
 	}
 	return tree.Write(t.path, []byte(text.String()), fileMode)
