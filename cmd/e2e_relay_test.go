@@ -268,7 +268,8 @@ func TestRealRelayIsNotForAnEngineElsewhere(t *testing.T) {
 		w.run(t, "tag", base, copied)
 		w.pinned(t, w.run(t, "push", copied), copied)
 		log := w.calls(elsewhere)
-		for _, call := range []string{"/distribution/127.0.0.1:", "/images/load", "/images/get"} {
+		// Nothing is saved: of the image that was loaded all is known.
+		for _, call := range []string{"/distribution/127.0.0.1:", "/images/load"} {
 			if !strings.Contains(log, call) {
 				t.Errorf("the engine was not asked for %s", call)
 			}
