@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // Of the engine's rows, those by its socket take the relay, and those by its
@@ -92,6 +93,7 @@ func (b *bench) fromEngine(ctx context.Context, tool, host, image string) (sampl
 	case "docker":
 		return run(ctx, env, "docker", "push", image)
 	case "skopeo":
+		host = strings.Replace(host, "tcp://", "http://", 1) // else it wants TLS
 		return run(ctx, env, "skopeo", "copy", "--dest-tls-verify=false", "--src-daemon-host", host, "docker-daemon:"+image, "docker://"+image)
 	}
 	return sample{}, errors.New("no such tool: " + tool)
