@@ -3,10 +3,8 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/fatih/color"
@@ -383,25 +381,4 @@ func (a *app) fail(err error) {
 	for _, h := range r.hintsFor(err) {
 		a.say("vicr: hint: %s", a.typed(h))
 	}
-}
-
-// words are err in ours where Go's would say more about sockets than about what is wrong.
-func words(err error) string {
-	var w *wire.Error
-	if errors.As(err, &w) && w.Kind == wire.Unreachable {
-		if why := wire.Words(w.Err); why != "" {
-			return spokenTo(err, w) + ": " + why
-		}
-	}
-	if rate, ok := errors.AsType[*wire.RateError](err); ok && !is[*registry.LimitError](err) && errors.As(err, &w) {
-		return fmt.Sprintf("%s: it asks for fewer requests: status %d", spokenTo(err, w), rate.Status)
-	}
-	var p *fs.PathError
-	if errors.As(err, &p) { // without the name of the system call
-		return strings.Replace(err.Error(), p.Error(), p.Path+": "+p.Err.Error(), 1)
-	}
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return "sandbox: another program listens on this port"
-	}
-	return err.Error()
 }

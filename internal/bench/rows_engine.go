@@ -18,16 +18,18 @@ func (b *bench) engineRows() []row {
 	memory := func() site { return b.site(b.memory) }
 	capped := func() site { return site{addr: b.capped.addr()} }
 	docker := func(limit float64) []goal { return []goal{{"docker", limit}} }
+	bySocket := func() string { return b.engine.host } // the engine is started later
+	byPort := func() string { return b.engine.tcp }
 	rows := []row{
 		b.enginePull("engine-pull", "engine pull cold: typical", "typical", memory, []string{"vicr", "docker", "skopeo", "crane+load"}, docker(1.05)),
 		b.enginePull("engine-pull-capped", "engine pull cold, 200 Mbit/s per connection, 20 ms RTT: typical", "typical", capped, []string{"vicr", "docker"}, docker(0.6)),
 		b.engineOneLayer(),
 		b.engineAgain(),
-		b.enginePushCold(),
-		b.enginePushAgain(),
+		b.pushFirst("engine-push", "engine push cold", bySocket, []string{"vicr", "docker"}, docker(firstPush)),
+		b.pushTwice("engine-push-again", "engine push again", bySocket, []string{"vicr", "docker"}, docker(1)),
 		b.enginePushNew("engine-push-new", "engine push to a new repository, on a pulled base", onPulledBase, pulledBy("docker")),
-		b.saveCold(),
-		b.saveAgain(),
+		b.pushFirst("save-push", "engine push by save", byPort, []string{"vicr", "skopeo"}, []goal{{"skopeo", 0.75}}),
+		b.pushTwice("save-push-again", "engine push by save again", byPort, []string{"vicr", "skopeo"}, []goal{{"skopeo", 0.1}}),
 		b.loadOneLayer(),
 	}
 	for _, h := range histories() {
@@ -174,28 +176,30 @@ func (b *bench) loaded(ctx context.Context, as string) error {
 	return b.docker(ctx, "tag", from, as)
 }
 
-func (b *bench) enginePushCold() row {
+// pushFirst pushes an image that the engine has by a load to a new repository.
+func (b *bench) pushFirst(name, title string, host func() string, tools []string, goals []goal) row {
 	var image string
 	return row{
-		name: "engine-push", title: "engine push cold: fleet", tools: []string{"vicr", "docker"}, goals: []goal{{"docker", 1.05}},
+		name: name, title: title + ": fleet", tools: tools, goals: goals,
 		before: func(ctx context.Context, tool string) error {
-			image = b.memory.addr + "/bench/" + b.fresh("engine") + ":1"
+			image = b.memory.addr + "/bench/" + b.fresh(name) + ":1"
 			if err := b.forgetAll(tool); err != nil {
 				return err
 			}
 			return b.loaded(ctx, image)
 		},
 		run: func(ctx context.Context, tool string) (sample, error) {
-			return b.fromEngine(ctx, tool, b.engine.host, image)
+			return b.fromEngine(ctx, tool, host(), image)
 		},
 	}
 }
 
-func (b *bench) enginePushAgain() row {
-	image := func(tool string) string { return b.memory.addr + "/bench/engine-again-" + tool + ":1" }
+// pushTwice pushes what the same tool pushed before.
+func (b *bench) pushTwice(name, title string, host func() string, tools []string, goals []goal) row {
+	image := func(tool string) string { return b.memory.addr + "/bench/" + name + "-" + tool + ":1" }
 	done := map[string]bool{}
 	return row{
-		name: "engine-push-again", title: "engine push again: fleet", tools: []string{"vicr", "docker"}, goals: []goal{{"docker", 1}},
+		name: name, title: title + ": fleet", tools: tools, goals: goals,
 		before: func(ctx context.Context, tool string) error {
 			if done[tool] {
 				return nil
@@ -208,11 +212,11 @@ func (b *bench) enginePushAgain() row {
 			if err := b.docker(ctx, "tag", s.ref("fleet0")+":fleet0", image(tool)); err != nil {
 				return err
 			}
-			_, err := b.fromEngine(ctx, tool, b.engine.host, image(tool))
+			_, err := b.fromEngine(ctx, tool, host(), image(tool))
 			return err
 		},
 		run: func(ctx context.Context, tool string) (sample, error) {
-			return b.fromEngine(ctx, tool, b.engine.host, image(tool))
+			return b.fromEngine(ctx, tool, host(), image(tool))
 		},
 	}
 }
@@ -283,49 +287,6 @@ func (b *bench) enginePushNew(name, title string, limit float64, make func(conte
 		},
 		run: func(ctx context.Context, tool string) (sample, error) {
 			return b.fromEngine(ctx, tool, b.engine.host, image)
-		},
-	}
-}
-
-func (b *bench) saveCold() row {
-	var image string
-	return row{
-		name: "save-push", title: "engine push by save: fleet", tools: []string{"vicr", "skopeo"}, goals: []goal{{"skopeo", 0.75}},
-		before: func(ctx context.Context, tool string) error {
-			image = b.memory.addr + "/bench/" + b.fresh("save") + ":1"
-			if err := b.forgetAll(tool); err != nil {
-				return err
-			}
-			return b.loaded(ctx, image)
-		},
-		run: func(ctx context.Context, tool string) (sample, error) {
-			return b.fromEngine(ctx, tool, b.engine.tcp, image)
-		},
-	}
-}
-
-func (b *bench) saveAgain() row {
-	image := func(tool string) string { return b.memory.addr + "/bench/save-again-" + tool + ":1" }
-	done := map[string]bool{}
-	return row{
-		name: "save-push-again", title: "engine push by save again: fleet", tools: []string{"vicr", "skopeo"}, goals: []goal{{"skopeo", 0.1}},
-		before: func(ctx context.Context, tool string) error {
-			if done[tool] {
-				return nil
-			}
-			done[tool] = true
-			s := b.site(b.memory)
-			if _, err := b.toEngine(ctx, "docker", b.engine.host, s, "fleet0"); err != nil {
-				return err
-			}
-			if err := b.docker(ctx, "tag", s.ref("fleet0")+":fleet0", image(tool)); err != nil {
-				return err
-			}
-			_, err := b.fromEngine(ctx, tool, b.engine.tcp, image(tool))
-			return err
-		},
-		run: func(ctx context.Context, tool string) (sample, error) {
-			return b.fromEngine(ctx, tool, b.engine.tcp, image(tool))
 		},
 	}
 }
