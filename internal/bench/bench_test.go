@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -113,61 +112,18 @@ func TestALagProxyIsAsSlowAsItsLink(t *testing.T) {
 
 func TestMediansAndRatios(t *testing.T) {
 	t.Parallel()
-	of := func(tool string, seconds ...float64) series {
-		s := series{tool: tool}
-		for _, x := range seconds {
-			s.samples = append(s.samples, sample{wall: time.Duration(x * float64(time.Second))})
-		}
-		return s
+	s, u := seriesOf("s", 1, 2, 30), seriesOf("u", 2, 4, 10)
+	if got := s.wall(); got != (spread{2, 1, 30}) {
+		t.Errorf("%+v", got)
 	}
-	r := result{
-		row:    row{title: "a row", goals: []goal{{"", 0.5}, {"b", 0.9}, {"absent", 1}}},
-		series: []series{of("vicr", 1, 2, 30), of("a", 2, 4, 40), of("b", 1, 1, 1000)},
+	if got := s.ratio(u); got != (spread{0.5, 0.5, 3}) {
+		t.Errorf("%+v", got)
 	}
-	if got := r.series[0].wall(); got != 2 {
-		t.Errorf("median %v", got)
+	if got := spreadOf([]float64{4, 1, 3, 2}); got != (spread{2.5, 1, 4}) || !math.IsNaN(spreadOf(nil).median) {
+		t.Errorf("%+v", got)
 	}
-	best, _ := r.best()
-	if best.tool != "b" {
-		t.Errorf("best is %s", best.tool)
-	}
-	goals, ratios := r.verdict()
-	if goals != "<= 0.50 of b<br><= 0.90 of b" || ratios != "1.00, **missed**<br>1.00, **missed**" {
-		t.Errorf("%q, %q", goals, ratios)
-	}
-	if got := r.series[0].ratio(r.series[1]); got != 0.5 {
-		t.Errorf("ratio %v", got)
-	}
-	if !math.IsNaN(median(nil)) || median([]float64{4, 1, 3, 2}) != 2.5 {
-		t.Error("median")
-	}
-}
-
-func TestReportStandsBetweenItsMarks(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	page := filepath.Join(dir, "performance.md")
-	if err := os.WriteFile(page, []byte("before\n"+beginMark+"\nold\n"+endMark+"\nafter\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	one := []sample{{wall: time.Second, rss: 20 << 20}}
-	results := []result{{row: row{title: "a <row>"}, series: []series{{"vicr", one}, {"crane", one}}}}
-	b := &bench{options: options{out: dir}}
-	if err := b.report(results, []count{{"push", map[string]int{"vicr": 9}}}); err != nil {
-		t.Fatal(err)
-	}
-	raw, _ := os.ReadFile(page)
-	text := string(raw)
-	for _, want := range []string{"before\n", "| a <row> | 1 | 1.000 s | crane 1.000 s | none | 1.00 of crane | 20 MB |", "| push | 9 |", "\nafter\n"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("lacks %q:\n%s", want, text)
-		}
-	}
-	if strings.Contains(text, "old") {
-		t.Error("the old report is still there")
-	}
-	svg, err := os.ReadFile(filepath.Join(dir, "performance-registry.svg"))
-	if err != nil || !strings.Contains(string(svg), "a &lt;row&gt;") {
-		t.Errorf("%v: %s", err, svg)
+	sum := sample{Wall: 1, CPU: 2, RSS: 3}.add(sample{Wall: 10, CPU: 20, RSS: 2})
+	if sum != (sample{Wall: 11, CPU: 22, RSS: 3}) || s.cpu() != 1 || s.rss() != 20 {
+		t.Errorf("%+v, %v, %v", sum, s.cpu(), s.rss())
 	}
 }

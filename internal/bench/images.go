@@ -40,20 +40,58 @@ func layers(seed uint64, count int, size int64) []layer {
 	return all
 }
 
+const mib = 1 << 20
+
+// The batch are tags of one repository, as a release has them.
+const batchSize = 50
+
+func batchTags() []string {
+	tags := make([]string, batchSize)
+	for i := range tags {
+		tags[i] = fmt.Sprintf("t%02d", i)
+	}
+	return tags
+}
+
+// batch are images that share the fleet's seven layers and have a small one of
+// their own.
+func batch() []image {
+	all := make([]image, batchSize)
+	for i, tag := range batchTags() {
+		all[i] = image{tag, append(layers(400, 7, 12*mib), layer{600 + uint64(i), mib})}
+	}
+	return all
+}
+
 // images are those of the measured peers' tables: a few KB in 3 layers, 60
-// layers, a usual size, one large layer, and a fleet of which two share seven
-// of eight layers.
+// layers, a usual size and another one that shares seven of its eight layers,
+// one large layer, and a fleet of which two share seven of eight layers.
 func images() []image {
-	const mib = 1 << 20
 	fleet := layers(400, 7, 12*mib)
 	return []image{
 		{"tiny", layers(1, 3, 2048)},
 		{"many", layers(100, 60, 17*mib/4)},
 		{"typical", layers(200, 8, 78*mib)},
+		{"next", append(layers(200, 7, 78*mib), layer{250, 78 * mib})},
 		{"big", layers(300, 1, 1060*mib)},
 		{"fleet0", append(fleet[:7:7], layer{500, 12 * mib})},
 		{"fleet1", append(fleet[:7:7], layer{501, 12 * mib})},
 	}
+}
+
+// writeImages makes all images, each as a layout of its own in dir.
+func writeImages(dir string) error {
+	for _, img := range images() {
+		if err := writeLayout(filepath.Join(dir, img.name), img); err != nil {
+			return err
+		}
+	}
+	for _, img := range batch() {
+		if err := writeLayout(filepath.Join(dir, "batch", img.name), img); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeLayout makes an image as an OCI layout, with its name as its tag. An

@@ -1,9 +1,10 @@
 //go:build linux
 
 // Command bench measures vicr beside crane, regctl, oras, skopeo and docker, in
-// rotation, on images that it makes and registries and an engine that it
-// starts, and writes docs/performance.md. It needs what .ci/run installs, Go,
-// and for the rows of the engine root. `make bench` calls it.
+// rotation, on images that it makes and registries and engines that it starts,
+// and writes docs/performance.md. It needs what .ci/run installs, Go, for the
+// newest engine and for Distribution 3 what `make e2e-tools` builds, and for the
+// rows of the engines root. `make bench` calls it.
 package main
 
 import (
@@ -15,12 +16,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"time"
 )
 
 type options struct {
 	rounds, engineRounds int
 	rows                 *regexp.Regexp
+	add                  bool
 	out                  string
 	dir, diskDir         string
 }
@@ -29,10 +30,11 @@ func main() {
 	var o options
 	var rows string
 	makeImages := flag.String("make-images", "", "make the images in this `folder` and end; used by the program itself")
-	flag.IntVar(&o.rounds, "rounds", 7, "rounds of each row")
-	flag.IntVar(&o.engineRounds, "engine-rounds", 5, "rounds of each row of the engine")
-	flag.StringVar(&rows, "rows", ".", "only rows whose name fits this `pattern`")
-	flag.StringVar(&o.out, "out", "", "write the report into this `folder`, with its pictures; else to standard output")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each row")
+	flag.IntVar(&o.engineRounds, "engine-rounds", 5, "rounds of each row of an engine")
+	flag.StringVar(&rows, "rows", ".", "only rows whose GROUP/NAME fits this `pattern`; the groups are small, pull, push, counts, engine, newest, history")
+	flag.BoolVar(&o.add, "add", false, "keep in the report what earlier runs measured and this one does not")
+	flag.StringVar(&o.out, "out", "", "write the report into this `folder`, with its pictures, after each row; else to standard output")
 	flag.StringVar(&o.dir, "dir", "/dev/shm/vicr-bench", "a `folder` in memory")
 	flag.StringVar(&o.diskDir, "disk", filepath.Join(os.TempDir(), "vicr-bench"), "a `folder` on disk")
 	flag.Parse()
@@ -46,12 +48,7 @@ func main() {
 
 func begin(ctx context.Context, o options, rows, makeImages string) (err error) {
 	if makeImages != "" {
-		for _, img := range images() {
-			if err := writeLayout(filepath.Join(makeImages, img.name), img); err != nil {
-				return err
-			}
-		}
-		return nil
+		return writeImages(makeImages)
 	}
 	if o.rows, err = regexp.Compile(rows); err != nil {
 		return err
@@ -61,15 +58,15 @@ func begin(ctx context.Context, o options, rows, makeImages string) (err error) 
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	results, err := b.measure(ctx)
-	if err != nil {
+	if err := b.measure(ctx); err != nil {
 		return err
 	}
-	counts, err := b.count(ctx)
-	if err != nil {
+	b.log("this program itself took %d MiB, below which it sees no child's memory", ownPeak()/mib)
+	if o.out == "" {
+		_, err := os.Stdout.WriteString(b.kept.markdown())
 		return err
 	}
-	return b.report(results, counts)
+	return nil
 }
 
 // A bench is what all rows share.
@@ -78,11 +75,15 @@ type bench struct {
 	log    func(format string, args ...any)
 	bin    string   // folder of programs
 	layout string   // folder of layouts
+	keep   string   // file of the report
 	plain  []string // addresses of registries without TLS
+	kept   report
 
 	memory, other, tls, disk *registry
+	keeping                  *registry // of broken uploads too; nil: none is here
 	lag, capped              *lagProxy
-	engine                   *engine
+	gate, keepingGate        *gate
+	engine, newest           *engine
 	stops                    []func()
 	number                   int // of repositories and folders that were used
 }
@@ -99,7 +100,15 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.bin, b.layout = filepath.Join(cache, "vicr-bench", "bin"), filepath.Join(cache, "vicr-bench", "images")
+	own, tools := filepath.Join(cache, "vicr-bench"), filepath.Join(cache, "vicr-e2e", "bin")
+	b.bin, b.layout, b.keep = filepath.Join(own, "bin"), filepath.Join(own, "images"), filepath.Join(own, "report.json")
+	b.engine = newEngine(filepath.Join(b.diskDir, "engine"), "dockerd", "")
+	b.newest = newEngine(filepath.Join(b.diskDir, "newest"), filepath.Join(tools, "dockerd"), filepath.Join(tools, "containerd"))
+	if b.add {
+		if b.kept, err = readReport(b.keep); err != nil {
+			return err
+		}
+	}
 	for _, dir := range []string{b.dir, b.diskDir} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
@@ -131,75 +140,13 @@ func (b *bench) prepare(ctx context.Context) error {
 	if out, err := exec.CommandContext(ctx, self, "-make-images", b.layout).CombinedOutput(); err != nil {
 		return fmt.Errorf("images: %w: %s", err, out)
 	}
-	return b.start(ctx)
-}
-
-func (b *bench) start(ctx context.Context) (err error) {
-	b.log("registries")
-	memory := filepath.Join(b.dir, "storage")
-	for _, r := range []struct {
-		at      **registry
-		storage string
-		tls     bool
-	}{
-		{&b.memory, memory, false},
-		{&b.other, filepath.Join(b.dir, "other"), false},
-		{&b.tls, memory, true},
-		{&b.disk, filepath.Join(b.diskDir, "storage"), false},
-	} {
-		b.number++
-		if *r.at, err = startRegistry(ctx, filepath.Join(b.dir, fmt.Sprint("registry", b.number)), r.storage, r.tls); err != nil {
-			return err
-		}
-		b.stops = append(b.stops, (*r.at).stop)
-		if !r.tls {
-			b.plain = append(b.plain, (*r.at).addr)
-		}
-	}
-	const mbit = 1e6 / 8
-	far := link{rtt: 20 * time.Millisecond, rate: 1000 * mbit}
-	if b.lag, err = startLag(ctx, b.memory.addr, far); err != nil {
+	if err := b.start(ctx, filepath.Join(tools, "distribution", "registry")); err != nil {
 		return err
 	}
-	far.perConn = 200 * mbit
-	if b.capped, err = startLag(ctx, b.memory.addr, far); err != nil {
+	if err := b.warm(ctx); err != nil {
 		return err
 	}
-	b.stops = append(b.stops, b.lag.close, b.capped.close)
-	b.plain = append(b.plain, b.lag.addr(), b.capped.addr())
-	for _, tool := range []string{"vicr", "crane", "regctl", "oras", "skopeo", "docker"} {
-		if err := b.forget(tool); err != nil {
-			return err
-		}
-	}
-	for _, s := range []site{b.site(b.memory), b.site(b.disk)} {
-		for _, img := range images() {
-			if err := b.seed(ctx, s, img.name); err != nil {
-				return err
-			}
-		}
-	}
-	if os.Geteuid() != 0 || !b.rows.MatchString("engine") && !b.anyEngineRow() {
-		return nil
-	}
-	b.log("engine")
-	if b.engine, err = startEngine(ctx, filepath.Join(b.diskDir, "engine")); err != nil {
-		return err
-	}
-	b.stops = append(b.stops, b.engine.stop)
+	b.stops = append(b.stops, b.engine.stop, b.newest.stop)
+	b.kept.Runs = append(b.kept.Runs, b.describe(ctx))
 	return nil
-}
-
-// seed brings an image into a registry, by a peer.
-func (b *bench) seed(ctx context.Context, s site, name string) error {
-	_, err := run(ctx, b.env("crane"), pushLayout("crane", s, filepath.Join(b.layout, name), name, name)...)
-	return err
-}
-
-func (b *bench) site(r *registry) site { return site{r.addr, r.ca} }
-
-// fresh is a name that was not used before.
-func (b *bench) fresh(what string) string {
-	b.number++
-	return fmt.Sprintf("%s%d", what, b.number)
 }

@@ -3,140 +3,164 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"math"
 	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 )
 
+// A report is all that was measured. It is kept as JSON between runs, so that
+// a later one can add the rows that an earlier one lacks.
+type report struct {
+	Runs    []string // when, of what, where
+	Results []result
+	Counts  []count
+}
+
+func readReport(name string) (report, error) {
+	var r report
+	raw, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(raw, &r)
+}
+
+// put adds a row to the report, in the place of an older one, and writes all.
+func (b *bench) put(r result) error {
+	b.kept.Results = slices.DeleteFunc(b.kept.Results, func(o result) bool { return o.Group == r.Group && o.Name == r.Name })
+	b.kept.Results = append(b.kept.Results, r)
+	return b.write()
+}
+
+func (b *bench) putCount(c count) error {
+	b.kept.Counts = slices.DeleteFunc(b.kept.Counts, func(o count) bool { return o.Title == c.Title })
+	b.kept.Counts = append(b.kept.Counts, c)
+	return b.write()
+}
+
+// write writes what is known so far, as JSON and as the page.
+func (b *bench) write() error {
+	raw, err := json.MarshalIndent(b.kept, "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.keep, raw, 0o644); err != nil {
+		return err
+	}
+	if b.out == "" {
+		return nil
+	}
+	return publish(b.out, b.kept)
+}
+
+func (r result) order() int {
+	all := (&bench{engine: &engine{}, newest: &engine{}}).everyRow()
+	return slices.IndexFunc(all, func(o row) bool { return o.Group == r.Group && o.Name == r.Name })
+}
+
+// of are the results of a group, in the order of its rows.
+func (r report) of(group string) []result {
+	some := slices.DeleteFunc(slices.Clone(r.Results), func(o result) bool { return o.Group != group })
+	slices.SortStableFunc(some, func(x, y result) int { return x.order() - y.order() })
+	return some
+}
+
 // best is the peer that took least, by the median.
 func (r result) best() (series, bool) {
-	peers := slices.Clone(r.series[1:])
-	if len(peers) == 0 {
-		return series{}, false
-	}
-	return slices.MinFunc(peers, func(a, b series) int {
-		if a.wall() < b.wall() {
-			return -1
+	var found series
+	for _, s := range r.Series[1:] {
+		if len(s.Samples) > 0 && (found.Tool == "" || s.wall().median < found.wall().median) {
+			found = s
 		}
-		return 1
-	}), true
+	}
+	return found, found.Tool != ""
 }
 
 func (r result) peer(name string) (series, bool) {
 	if name == "" {
 		return r.best()
 	}
-	i := slices.IndexFunc(r.series, func(s series) bool { return s.tool == name })
+	i := slices.IndexFunc(r.Series, func(s series) bool { return s.Tool == name && len(s.Samples) > 0 })
 	if i < 0 {
 		return series{}, false
 	}
-	return r.series[i], true
+	return r.Series[i], true
 }
 
+// lines are for who looks on.
 func (r result) lines() []string {
-	all := []string{"## " + r.row.title}
-	for _, s := range r.series {
-		all = append(all, fmt.Sprintf("  %-12s wall %7.3f s  cpu %7.3f s  rss %5.0f MB  ratio %5.2f",
-			s.tool, s.wall(), s.cpu(), s.rss(), r.series[0].ratio(s)))
+	all := []string{"## " + r.Group + ": " + r.Title}
+	for _, s := range r.Series {
+		w, ratio := s.wall(), r.Series[0].ratio(s)
+		all = append(all, fmt.Sprintf("  %-12s wall %7.3f s [%.3f-%.3f]  cpu %7.3f s  rss %5.0f MiB  ratio %5.2f [%.2f-%.2f]",
+			s.Tool, w.median, w.least, w.most, s.cpu(), s.rss(), ratio.median, ratio.least, ratio.most))
 	}
-	for _, g := range r.row.goals {
-		if p, ok := r.peer(g.peer); ok {
-			all = append(all, fmt.Sprintf("  goal %.2f of %s: %.2f", g.limit, p.tool, r.series[0].ratio(p)))
-		}
+	if r.Failed != "" {
+		all = append(all, "  failed: "+r.Failed)
 	}
-	return all
+	goals, ratios := r.verdict()
+	return append(all, "  goal "+strings.ReplaceAll(goals, "<br>", ", ")+": "+strings.ReplaceAll(ratios, "<br>", ", "))
 }
 
 // verdict is a goal and what came of it, for a cell of a table.
 func (r result) verdict() (goals, ratios string) {
 	var want, got []string
-	for _, g := range r.row.goals {
-		p, ok := r.peer(g.peer)
+	for _, g := range r.Goals {
+		p, ok := r.peer(g.Peer)
+		name := p.Tool
 		if !ok {
-			continue
-		}
-		ratio := r.series[0].ratio(p)
-		mark := "met"
-		if ratio > g.limit {
-			mark = "**missed**"
-		}
-		want = append(want, fmt.Sprintf("<= %.2f of %s", g.limit, p.tool))
-		got = append(got, fmt.Sprintf("%.2f, %s", ratio, mark))
-	}
-	if len(want) == 0 {
-		if p, ok := r.best(); ok {
-			return "none", fmt.Sprintf("%.2f of %s", r.series[0].ratio(p), p.tool)
-		}
-	}
-	return strings.Join(want, "<br>"), strings.Join(got, "<br>")
-}
-
-// report writes the tables, as Markdown, between the marks of a page that is
-// there, and a picture of each group of rows.
-func (b *bench) report(results []result, counts []count) error {
-	var out strings.Builder
-	fmt.Fprintf(&out, "Measured on %s/%s, %d processors, %s; each row in rotation, medians; ratios are medians over the rounds of vicr's time beside the peer's in the same round.\n\n",
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
-	fmt.Fprintf(&out, "| row | rounds | vicr | peers | goal | ratio | memory |\n| --- | --- | --- | --- | --- | --- | --- |\n")
-	for _, r := range results {
-		goals, ratios := r.verdict()
-		var others []string
-		for _, s := range r.series[1:] {
-			others = append(others, fmt.Sprintf("%s %.3f s", s.tool, s.wall()))
-		}
-		fmt.Fprintf(&out, "| %s | %d | %.3f s | %s | %s | %s | %.0f MB |\n",
-			r.row.title, len(r.series[0].samples), r.series[0].wall(), strings.Join(others, ", "), goals, ratios, r.series[0].rss())
-	}
-	if len(counts) > 0 {
-		fmt.Fprintf(&out, "\nRequests for the tiny image, 3 layers and a config, out of the registry's access log:\n\n| errand | %s |\n| --- |%s\n",
-			strings.Join(clients, " | "), strings.Repeat(" --- |", len(clients)))
-		for _, c := range counts {
-			fmt.Fprintf(&out, "| %s |", c.errand)
-			for _, tool := range clients {
-				fmt.Fprintf(&out, " %d |", c.of[tool])
+			name = g.Peer
+			if name == "" {
+				name = "the best peer"
 			}
-			out.WriteString("\n")
+		}
+		want = append(want, fmt.Sprintf("<= %.2f of %s", g.Limit, name))
+		if ratio := r.Series[0].ratio(p); !ok || len(r.Series[0].Samples) == 0 {
+			got = append(got, "not measured")
+		} else {
+			got = append(got, judged(ratio, g.Limit))
 		}
 	}
-	if b.out == "" {
-		_, err := os.Stdout.WriteString(out.String())
-		return err
+	if len(want) > 0 {
+		return strings.Join(want, "<br>"), strings.Join(got, "<br>")
 	}
-	return b.publish(out.String(), results)
+	p, ok := r.best()
+	if !ok {
+		return "none", "not measured"
+	}
+	ratio := r.Series[0].ratio(p)
+	return "none", fmt.Sprintf("%.2f of %s (%.2f-%.2f)", ratio.median, p.Tool, ratio.least, ratio.most)
 }
 
-// The report stands between these lines of the page.
-const (
-	beginMark = "<!-- bench -->"
-	endMark   = "<!-- /bench -->"
-)
+// judged holds a ratio, as it is printed, against its limit.
+func judged(ratio spread, limit float64) string {
+	return fmt.Sprintf("%.2f (%.2f-%.2f), %s", ratio.median, ratio.least, ratio.most, mark(math.Round(100*ratio.median) <= math.Round(100*limit)))
+}
 
-func (b *bench) publish(text string, results []result) error {
-	page := filepath.Join(b.out, "performance.md")
-	raw, err := os.ReadFile(page)
-	if err != nil {
-		return err
+func mark(met bool) string {
+	if met {
+		return "met"
 	}
-	before, rest, ok := strings.Cut(string(raw), beginMark)
-	_, after, closed := strings.Cut(rest, endMark)
-	if !ok || !closed {
-		return fmt.Errorf("%s has no place for the report", page)
+	return "**missed**"
+}
+
+// memory is what vicr took at its peak in a row, beside what it may.
+func (r result) memory() string {
+	limit := r.Memory
+	if limit == 0 {
+		limit = usualMemory
 	}
-	pictures := map[string]func(row) bool{
-		"performance-registry.svg": func(r row) bool { return !r.engine },
-		"performance-engine.svg":   func(r row) bool { return r.engine },
+	took := r.Series[0].rss()
+	if took <= float64(limit) {
+		return fmt.Sprintf("%.0f", took)
 	}
-	for name, wanted := range pictures {
-		some := slices.DeleteFunc(slices.Clone(results), func(r result) bool { return !wanted(r.row) })
-		if len(some) == 0 {
-			continue
-		}
-		if err := os.WriteFile(filepath.Join(b.out, name), []byte(picture(some)), 0o644); err != nil {
-			return err
-		}
-	}
-	return os.WriteFile(page, []byte(before+beginMark+"\n"+text+endMark+after), 0o644)
+	return fmt.Sprintf("%.0f, **over %d**", took, limit)
 }

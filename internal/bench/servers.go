@@ -3,7 +3,7 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,9 +13,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,14 +67,18 @@ func freePort(ctx context.Context) (string, error) {
 	return ln.Addr().String(), nil
 }
 
-// A registry is Debian's docker-registry over a folder.
+// A registry is a Distribution over a folder.
 type registry struct {
 	*server
-	addr string
-	ca   string // file; "" for plain HTTP
+	addr    string
+	ca      string // file; "" for plain HTTP
+	storage string
 }
 
-func startRegistry(ctx context.Context, dir, storage string, tls bool) (*registry, error) {
+// debianRegistry is Distribution 2.8 as Debian has it.
+const debianRegistry = "docker-registry"
+
+func startRegistry(ctx context.Context, program, dir, storage string, tls bool) (*registry, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -82,7 +86,7 @@ func startRegistry(ctx context.Context, dir, storage string, tls bool) (*registr
 	if err != nil {
 		return nil, err
 	}
-	r := &registry{addr: addr}
+	r := &registry{addr: addr, storage: storage}
 	var config strings.Builder
 	fmt.Fprintf(&config, "version: 0.1\nlog: {level: error, accesslog: {disabled: false}}\n")
 	fmt.Fprintf(&config, "storage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\nhttp:\n  addr: %q\n", storage, addr)
@@ -98,10 +102,11 @@ func startRegistry(ctx context.Context, dir, storage string, tls bool) (*registr
 	if err := os.WriteFile(path, []byte(config.String()), 0o600); err != nil {
 		return nil, err
 	}
-	if r.server, err = launch(ctx, filepath.Join(dir, "log"), os.Environ(), "docker-registry", "serve", path); err != nil {
+	env := append(os.Environ(), "OTEL_TRACES_EXPORTER=none") // Distribution 3 would look for a collector
+	if r.server, err = launch(ctx, filepath.Join(dir, "log"), env, program, "serve", path); err != nil {
 		return nil, err
 	}
-	return r, await("docker-registry", func() bool {
+	return r, await(filepath.Base(program), func() bool {
 		c, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
 			_ = c.Close()
@@ -110,10 +115,38 @@ func startRegistry(ctx context.Context, dir, storage string, tls bool) (*registr
 	})
 }
 
-// requests counts the requests in the access log.
-func (r *registry) requests() (int, error) {
-	raw, err := os.ReadFile(r.log)
-	return bytes.Count(raw, []byte(` HTTP/1.1" `)) + bytes.Count(raw, []byte(` HTTP/2.0" `)), err
+// empty takes all images from the registry. It keeps nothing of them in memory.
+func (r *registry) empty() error {
+	return os.RemoveAll(filepath.Join(r.storage, "docker/registry/v2"))
+}
+
+// anyRequest is in each line of the access log.
+const anyRequest = ` HTTP/1.1" `
+
+// counted says in how many lines of the access log mark is, of those that come
+// while do runs. The log is read piece by piece: what this program takes in
+// memory hides what its children take.
+func (r *registry) counted(mark string, do func() error) (float64, error) {
+	f, err := os.Open(r.log)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if _, err := f.Seek(0, io.SeekEnd); err != nil {
+		return 0, err
+	}
+	if err := do(); err != nil {
+		return 0, err
+	}
+	time.Sleep(50 * time.Millisecond) // a line is written after its answer
+	n := 0
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), mark) {
+			n++
+		}
+	}
+	return float64(n), lines.Err()
 }
 
 // selfSigned makes a certificate for 127.0.0.1 that is its own CA.
@@ -144,53 +177,4 @@ func selfSigned(certFile, keyFile string) error {
 		}
 	}
 	return nil
-}
-
-// An engine is a dockerd with a folder of its own, on a socket and on a TCP
-// port: behind the port it is any engine, of which nothing is known.
-type engine struct {
-	*server
-	host string // DOCKER_HOST of the socket
-	tcp  string // DOCKER_HOST of the port
-	data string
-}
-
-func startEngine(ctx context.Context, dir string) (*engine, error) {
-	addr, err := freePort(ctx)
-	if err != nil {
-		return nil, err
-	}
-	e := &engine{data: filepath.Join(dir, "data"), host: "unix://" + filepath.Join(dir, "docker.sock"), tcp: "tcp://" + addr}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	config := filepath.Join(dir, "daemon.json")
-	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
-		return nil, err
-	}
-	e.server, err = launch(ctx, filepath.Join(dir, "log"), os.Environ(), "dockerd", "--data-root", e.data,
-		"--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"), "-H", e.host, "-H", e.tcp,
-		"--tls=false", "--iptables=false", "--ip6tables=false", "--bridge=none", "--config-file", config)
-	if err != nil {
-		return nil, err
-	}
-	client := http.Client{Timeout: time.Second}
-	return e, await("dockerd", func() bool {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/_ping", http.NoBody)
-		if err != nil {
-			return false
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
-}
-
-// forget makes the engine lose the digests that it keeps of layers, so that the
-// next push is a first one.
-func (e *engine) forget() error {
-	return os.RemoveAll(filepath.Join(e.data, "image/overlay2/distribution"))
 }

@@ -71,7 +71,12 @@ func join(parts ...[]string) []string {
 
 // pullLayout is for image:name of s into an OCI layout at dir.
 func pullLayout(tool string, s site, name, dir string) []string {
-	from := s.ref(name) + ":" + name
+	return pullTag(tool, s, name, name, dir)
+}
+
+// pullTag is for one tag of a repository of s into an OCI layout at dir.
+func pullTag(tool string, s site, repository, name, dir string) []string {
+	from := s.ref(repository) + ":" + name
 	switch tool {
 	case "vicr":
 		return join([]string{"vicr", "pull", "--to", "oci:" + dir + ":" + name}, plain(s, "--plain-http"), []string{from})
