@@ -21,8 +21,8 @@ type gate struct {
 	wg       sync.WaitGroup
 
 	mu      sync.Mutex
-	passed  int64 // bytes, in both directions
-	limit   int64 // 0: none
+	passed  int64         // bytes, in both directions
+	limit   int64         // 0: none
 	reached chan struct{} // closed when limit bytes have passed
 	ended   chan struct{} // closed when the connections are cut
 	conns   map[net.Conn]struct{}

@@ -34,10 +34,14 @@ type row struct {
 	facts
 	engine *engine  // that it needs; nil: none
 	tools  []string // vicr first
+	quick  bool     // it takes milliseconds, and more rounds for a steady median
 	// before is outside the clock, before each run; it may be nil.
 	before func(ctx context.Context, tool string) error
 	run    func(ctx context.Context, tool string) (sample, error)
 }
+
+// quickRounds is how many rounds a quick row has for one of another row.
+const quickRounds = 3
 
 // A result is what the rounds of a row gave.
 type result struct {
@@ -127,6 +131,9 @@ func (b *bench) measureRow(ctx context.Context, r row) result {
 			res.Failed = err.Error()
 			return res
 		}
+	}
+	if r.quick {
+		rounds *= quickRounds
 	}
 	for round := range rounds {
 		for i := range r.tools {

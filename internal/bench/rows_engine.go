@@ -11,12 +11,13 @@ type engineGroup struct {
 	*bench
 	name string
 	e    *engine
-	all  []string // tools that pull into the engine
+	all  []string // tools that pull into the engine when it has nothing
+	load bool     // crane and docker load are measured where the engine has most
 }
 
 func (b *bench) engineRows() []row {
-	old := engineGroup{b, "engine", b.engine, []string{"vicr", "docker", "skopeo", "crane+load"}}
-	newest := engineGroup{b, "newest", b.newest, []string{"vicr", "docker", "crane+load"}}
+	old := engineGroup{b, "engine", b.engine, []string{"vicr", "docker", "skopeo", "crane+load"}, true}
+	newest := engineGroup{b, "newest", b.newest, []string{"vicr", "docker"}, false}
 	rows := old.mainRows()
 	capped := old.pull("pull-capped", "pull cold, 20 ms RTT, 200 Mbit/s per connection: typical", docker(0.6))
 	capped.tools = []string{"vicr", "docker"}
@@ -36,15 +37,25 @@ const (
 
 func (g engineGroup) mainRows() []row {
 	host := func() string { return g.e.host }
-	return []row{
+	some, one, there := []string{"vicr", "docker"}, docker(1.1), docker(1)
+	if g.load {
+		load := goal{"crane+load", 0.2}
+		some, one, there = append(some, load.Peer), append(one, load), append(there, load)
+	}
+	rows := []row{
 		g.pull("pull", "pull cold: typical", docker(1.05)),
-		g.pullOneLayer("pull-one", "pull, one of typical's 8 layers new, 41 MB", host, g.all, []goal{{"docker", 1.1}, {"crane+load", 0.2}}),
-		g.pullAgain(),
+		g.pullOneLayer("pull-one", "pull, one of typical's 8 layers new, 41 MB", host, some, one),
+		g.pullAgain(some, there),
 		g.pushFirst("push", "push cold: fleet", host, []string{"vicr", "docker"}, docker(firstPush)),
 		g.pushOneLayer(),
 		g.pushTwice("push-again", "push again: fleet", host, []string{"vicr", "docker"}, docker(1)),
-		g.pushNew("push-new", "push to a new repository, on a base that docker pulled: fleet", onPulledBase, pulledBy("docker")),
 	}
+	for _, h := range histories() {
+		if !g.load && h.name != "built" { // of the other engine they have a group
+			rows = append(rows, g.pushNew("new-"+h.name, h.title+", to a new repository: fleet", h.limit, h.make))
+		}
+	}
+	return rows
 }
 
 // portRows are by the engine's port.
@@ -98,9 +109,9 @@ func (g engineGroup) pullOneLayer(name, title string, host func() string, tools 
 	return r
 }
 
-func (g engineGroup) pullAgain() row {
-	goals := []goal{{"docker", 1}, {"crane+load", 0.2}}
-	r := g.row("pull-again", "pull, already there: typical", goals, g.all)
+func (g engineGroup) pullAgain(tools []string, goals []goal) row {
+	r := g.row("pull-again", "pull, already there: typical", goals, tools)
+	r.quick = !g.load
 	r.before = func(ctx context.Context, tool string) error {
 		by := tool
 		if by != "vicr" {
@@ -182,6 +193,7 @@ func (g engineGroup) pushOneLayer() row {
 func (g engineGroup) pushTwice(name, title string, host func() string, tools []string, goals []goal) row {
 	image := func(tool string) string { return g.memory.addr + "/bench/" + g.name + "-" + name + "-" + tool + ":1" }
 	r := g.row(name, title, goals, tools)
+	r.quick = true
 	r.before = again(func(ctx context.Context, tool string) error {
 		s := g.site(g.memory)
 		if _, err := g.toEngine(ctx, "docker", g.e.host, s, "fleet0"); err != nil {

@@ -32,7 +32,7 @@ func histories() []history {
 // historyRows push to a new repository and, where the image is in a registry,
 // there again.
 func (b *bench) historyRows() []row {
-	g := engineGroup{b, "history", b.engine, nil}
+	g := engineGroup{bench: b, name: "history", e: b.engine}
 	var rows []row
 	for _, h := range histories() {
 		rows = append(rows, g.pushNew("new-"+h.name, fmt.Sprintf("%s, to a new repository: fleet", h.title), h.limit, h.make))

@@ -22,7 +22,7 @@ func (b *bench) registryRows() []row {
 	capped := func() site { return site{addr: b.capped.addr()} }
 	oras := []goal{{"oras", 1}}
 	return []row{
-		{facts: facts{Group: "small", Name: "startup", Title: "start-up (version)", Goals: []goal{{"crane", 1.25}}}, tools: clients, run: b.version},
+		{facts: facts{Group: "small", Name: "startup", Title: "start-up (version)", Goals: []goal{{"crane", 1.25}}}, tools: clients, run: b.version, quick: true},
 		b.tag("tag", "remote tag: tiny", memory, oras),
 		b.tag("tag-rtt", "remote tag at 20 ms RTT: tiny", lag, oras),
 		b.pull("pull-tiny", "pull, HTTP: tiny", "tiny", memory, nil),
@@ -81,7 +81,7 @@ func (b *bench) pullDisk() row {
 
 func (b *bench) pullInto(dir string, f facts, image string, at func() site) row {
 	return row{
-		facts: f, tools: clients,
+		facts: f, tools: clients, quick: image == "tiny",
 		before: func(_ context.Context, tool string) error {
 			if err := b.forget(tool); err != nil {
 				return err
@@ -117,7 +117,7 @@ func (b *bench) pullAgain(name, title string, at func() site, goals []goal) row 
 		return run(ctx, b.env(tool), pullLayout(tool, at(), "typical", dir(tool))...)
 	}
 	return row{
-		facts: facts{Group: "pull", Name: name, Title: title, Goals: goals}, tools: clients,
+		facts: facts{Group: "pull", Name: name, Title: title, Goals: goals}, tools: clients, quick: true,
 		before: again(func(ctx context.Context, tool string) error {
 			if err := os.MkdirAll(filepath.Dir(dir(tool)), 0o755); err != nil {
 				return err
@@ -138,7 +138,7 @@ func (b *bench) pullBatch() row {
 			Group: "pull", Name: "pull-batch",
 			Title: fmt.Sprintf("pull of %d tags that share 7 of 8 layers, into one layout: batch", batchSize),
 		},
-		tools: clients,
+		tools: []string{"vicr", "crane", "oras"},
 		before: func(_ context.Context, tool string) error {
 			if err := b.forget(tool); err != nil {
 				return err

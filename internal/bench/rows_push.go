@@ -12,7 +12,7 @@ import (
 // few bytes of the tiny image already, linked to no repository of this push.
 func (b *bench) push(name, title, image string, at func() site, goals []goal) row {
 	return row{
-		facts: facts{Group: "push", Name: name, Title: title, Goals: goals}, tools: clients,
+		facts: facts{Group: "push", Name: name, Title: title, Goals: goals}, tools: clients, quick: image == "tiny",
 		before: func(_ context.Context, tool string) error {
 			if err := b.forget(tool); err != nil {
 				return err
@@ -30,7 +30,7 @@ func (b *bench) pushAgain(name, title string, at func() site, goals []goal) row 
 		return run(ctx, b.env(tool), pushLayout(tool, at(), filepath.Join(b.layout, "typical"), "typical", name+"-"+tool)...)
 	}
 	return row{
-		facts: facts{Group: "push", Name: name, Title: title, Goals: goals}, tools: clients,
+		facts: facts{Group: "push", Name: name, Title: title, Goals: goals}, tools: clients, quick: true,
 		before: again(func(ctx context.Context, tool string) error {
 			_, err := push(ctx, tool)
 			return err
@@ -41,7 +41,7 @@ func (b *bench) pushAgain(name, title string, at func() site, goals []goal) row 
 
 func (b *bench) tag(name, title string, at func() site, goals []goal) row {
 	return row{
-		facts: facts{Group: "small", Name: name, Title: title, Goals: goals}, tools: clients,
+		facts: facts{Group: "small", Name: name, Title: title, Goals: goals}, tools: clients, quick: true,
 		run: func(ctx context.Context, tool string) (sample, error) {
 			return run(ctx, b.env(tool), retag(tool, at(), "tiny", b.fresh("tag"))...)
 		},
@@ -69,7 +69,7 @@ func (b *bench) copyRow() row {
 
 func (b *bench) mount() row {
 	return row{
-		facts: facts{Group: "push", Name: "mount", Title: "copy inside one registry: typical"}, tools: clients,
+		facts: facts{Group: "push", Name: "mount", Title: "copy inside one registry: typical"}, tools: clients, quick: true,
 		before: func(_ context.Context, tool string) error { return b.forget(tool) },
 		run: func(ctx context.Context, tool string) (sample, error) {
 			return run(ctx, b.env(tool), remoteCopy(tool, b.site(b.memory), b.site(b.memory), "typical", b.fresh("mount"))...)
