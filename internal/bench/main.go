@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 )
 
 type options struct {
@@ -38,7 +39,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "/dev/shm/vicr-bench", "a `folder` in memory")
 	flag.StringVar(&o.diskDir, "disk", filepath.Join(os.TempDir(), "vicr-bench"), "a `folder` on disk")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := begin(ctx, o, rows, *makeImages); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -63,10 +64,11 @@ func begin(ctx context.Context, o options, rows, makeImages string) (err error) 
 	}
 	b.log("this program itself took %d MiB, below which it sees no child's memory", ownPeak()/mib)
 	if o.out == "" {
-		_, err := os.Stdout.WriteString(b.kept.markdown())
-		return err
+		if _, err := os.Stdout.WriteString(b.kept.markdown()); err != nil {
+			return err
+		}
 	}
-	return nil
+	return b.kept.failures()
 }
 
 // A bench is what all rows share.

@@ -97,14 +97,19 @@ func table(out *strings.Builder, results []result, runs bool) {
 }
 
 func seconds(s spread) string {
-	digits := 2
+	n := digits(s.median)
+	return fmt.Sprintf("%.*f s (%.*f-%.*f)", n, s.median, n, s.least, n, s.most)
+}
+
+// digits are those after the point that are worth printing of so many seconds.
+func digits(seconds float64) int {
 	switch {
-	case s.median < 0.1:
-		digits = 4
-	case s.median < 1:
-		digits = 3
+	case seconds < 0.1:
+		return 4
+	case seconds < 1:
+		return 3
 	}
-	return fmt.Sprintf("%.*f s (%.*f-%.*f)", digits, s.median, digits, s.least, digits, s.most)
+	return 2
 }
 
 func oneLine(s string) string {

@@ -70,17 +70,19 @@ func bar(out *strings.Builder, y int, s series, ratio float64, x func(float64) f
 	const base = 3 // of text above the end of its line
 	fmt.Fprintf(out, `<text x="%.0f" y="%d" text-anchor="end">%s</text>`, left-8, y+barHeight-base, html.EscapeString(s.Tool))
 	fmt.Fprintf(out, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>`, from, y+1, max(to-from, 2), barHeight-2, colour)
-	fmt.Fprintf(out, `<text x="%.1f" y="%d">%.2f s</text>`+"\n", to+4, y+barHeight-base, s.wall().median)
+	took := s.wall().median
+	fmt.Fprintf(out, `<text x="%.1f" y="%d">%.*f s</text>`+"\n", to+4, y+barHeight-base, digits(took), took)
 }
 
-// bounds are powers of two between which all ratios of the rows lie.
+// bounds are powers of two between which the ratios of the rows lie, but for
+// those that would make the others too short to see.
 func bounds(results []result) (least, most float64) {
 	least, most = 0.5, 4
-	const farthest = 128
+	const nearest, farthest = 1.0 / 8, 128
 	for _, r := range results {
 		for _, s := range r.Series {
 			ratio := s.ratio(r.Series[0]).median
-			for ratio < least && least > 1.0/farthest {
+			for ratio < least && least > nearest {
 				least /= 2
 			}
 			for ratio > most && most < farthest {

@@ -61,6 +61,24 @@ func (b *bench) write() error {
 	return publish(b.out, b.kept)
 }
 
+// failures are the rows of the last run that broke off.
+func (r report) failures() error {
+	var all []error
+	last := len(r.Runs) - 1
+	for _, o := range r.Results {
+		if o.Failed != "" && o.Run == last {
+			all = append(all, fmt.Errorf("%s/%s: %s", o.Group, o.Name, o.Failed))
+		}
+	}
+	for _, c := range r.Counts {
+		if c.Failed != "" && c.Run == last {
+			all = append(all, fmt.Errorf("%s/%s: %s", c.Group, c.Name, c.Failed))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// order is where a row stands among all.
 func (r result) order() int {
 	all := (&bench{engine: &engine{}, newest: &engine{}}).everyRow()
 	return slices.IndexFunc(all, func(o row) bool { return o.Group == r.Group && o.Name == r.Name })

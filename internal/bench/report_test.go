@@ -67,6 +67,19 @@ func TestReportAndPicture(t *testing.T) {
 	golden(t, "picture.svg", picture(group{"pull", "Pull & push"}, r.of("pull")))
 }
 
+func TestFailedRowsOfTheLastRunAreSaid(t *testing.T) {
+	t.Parallel()
+	r := someReport()
+	if err := r.failures(); err != nil {
+		t.Errorf("an earlier run's: %v", err)
+	}
+	r.Runs = r.Runs[:1]
+	err := r.failures()
+	if err == nil || !strings.Contains(err.Error(), "newest/pull: no engine") || !strings.Contains(err.Error(), "vicr: no") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
