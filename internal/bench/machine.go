@@ -25,8 +25,14 @@ func (b *bench) describe(ctx context.Context) string {
 		runtime.NumCPU(), field("/proc/cpuinfo", "model name"), memoryTotal(), strings.TrimSpace(string(kernel)), runtime.Version(), 100*idle)
 	var versions []string
 	for _, program := range [][]string{
-		{"vicr", "version"}, {"git", "describe", "--always", "--dirty", "--abbrev=12"}, {"skopeo", "--version"}, {"docker", "--version"}, {debianRegistry, "--version"},
-		{b.engine.dockerd, "--version"}, {b.newest.dockerd, "--version"}, {b.newest.containerd, "--version"},
+		{"vicr", "version"},
+		{"git", "describe", "--always", "--dirty", "--abbrev=12"},
+		{"skopeo", "--version"},
+		{"docker", "--version"},
+		{debianRegistry, "--version"},
+		{b.engine.dockerd, "--version"},
+		{b.newest.dockerd, "--version"},
+		{b.newest.containerd, "--version"},
 	} {
 		if line := versionOf(ctx, b.env("vicr"), program); line != "" {
 			versions = append(versions, line)

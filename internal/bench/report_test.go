@@ -29,12 +29,18 @@ func someReport() report {
 	return report{
 		Runs: []string{"Measured one day on a machine.", "Measured on the next day."},
 		Results: []result{
-			{facts: facts{Group: "pull", Name: "pull-many", Title: "pull: many <&>", Goals: []goal{{"", 1}}}, Run: 1,
-				Series: []series{fat, seriesOf("crane", 2, 4, 40), seriesOf("oras", 1, 1, 1000)}},
-			{facts: facts{Group: "pull", Name: "pull-tiny", Title: "pull: tiny"},
-				Series: []series{seriesOf("vicr", 1), seriesOf("crane", 0.001), seriesOf("oras", 50)}},
-			{facts: facts{Group: "engine", Name: "push", Title: "push: fleet", Goals: []goal{{"docker", 1.05}, {"skopeo", 0.2}}, Memory: saveMemory},
-				Series: []series{fat, seriesOf("docker", 1, 2, 30), {Tool: "skopeo"}}, Failed: "round 1, skopeo: exit status 1:\n| <no>"},
+			{
+				facts: facts{Group: "pull", Name: "pull-many", Title: "pull: many <&>", Goals: []goal{{"", 1}}}, Run: 1,
+				Series: []series{fat, seriesOf("crane", 2, 4, 40), seriesOf("oras", 1, 1, 1000)},
+			},
+			{
+				facts:  facts{Group: "pull", Name: "pull-tiny", Title: "pull: tiny"},
+				Series: []series{seriesOf("vicr", 1), seriesOf("crane", 0.001), seriesOf("oras", 50)},
+			},
+			{
+				facts:  facts{Group: "engine", Name: "push", Title: "push: fleet", Goals: []goal{{"docker", 1.05}, {"skopeo", 0.2}}, Memory: saveMemory},
+				Series: []series{fat, seriesOf("docker", 1, 2, 30), {Tool: "skopeo"}}, Failed: "round 1, skopeo: exit status 1:\n| <no>",
+			},
 			{facts: facts{Group: "newest", Name: "pull", Title: "pull: typical", Goals: docker(1)}, Series: []series{{Tool: "vicr"}, {Tool: "docker"}}, Failed: "no engine"},
 		},
 		Counts: []count{

@@ -77,6 +77,10 @@ func TestARowThatFailsKeepsItsRounds(t *testing.T) {
 	if len(res.Series[0].Samples) != 1 || len(res.Series[1].Samples) != 2 || res.Failed != "round 2, vicr: broke" {
 		t.Errorf("%+v", res)
 	}
+	quick := b.measureRow(t.Context(), row{tools: []string{"vicr"}, quick: true, run: func(context.Context, string) (sample, error) { return sample{}, nil }})
+	if got := len(quick.Series[0].Samples); got != 3*quickRounds {
+		t.Errorf("a quick row has %d rounds", got)
+	}
 	noEngine := b.measureRow(t.Context(), row{tools: []string{"vicr"}, engine: &engine{started: true, failed: errors.New("none")}})
 	if noEngine.Failed != "none" {
 		t.Errorf("%+v", noEngine)
