@@ -69,7 +69,7 @@ func (b *bench) copyRow() row {
 
 func (b *bench) mount() row {
 	return row{
-		facts: facts{Group: "push", Name: "mount", Title: "copy inside one registry: typical"}, tools: clients, quick: true,
+		facts: facts{Group: "push", Name: "mount", Title: "copy inside one registry: typical"}, tools: clients,
 		before: func(_ context.Context, tool string) error { return b.forget(tool) },
 		run: func(ctx context.Context, tool string) (sample, error) {
 			return run(ctx, b.env(tool), remoteCopy(tool, b.site(b.memory), b.site(b.memory), "typical", b.fresh("mount"))...)
