@@ -23,20 +23,15 @@ func (b *bench) describe(ctx context.Context) string {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease") // left out when it is not there
 	where := fmt.Sprintf("%d processors (%s), %s, Linux %s, %s; processors %.0f %% idle at the start.",
 		runtime.NumCPU(), field("/proc/cpuinfo", "model name"), memoryTotal(), strings.TrimSpace(string(kernel)), runtime.Version(), 100*idle)
-	var versions []string
-	for _, program := range [][]string{
-		{"vicr", "version"},
-		{"git", "describe", "--always", "--dirty", "--abbrev=12"},
-		{"skopeo", "--version"},
-		{"docker", "--version"},
-		{debianRegistry, "--version"},
-		{b.engine.dockerd, "--version"},
-		{b.newest.dockerd, "--version"},
-		{b.newest.containerd, "--version"},
-	} {
-		if line := versionOf(ctx, b.env("vicr"), program); line != "" {
-			versions = append(versions, line)
-		}
+	env := b.env("vicr")
+	versions := []string{
+		versionOf(ctx, env, "vicr", "version"),
+		"at " + versionOf(ctx, env, "git", "describe", "--always", "--dirty", "--abbrev=12"),
+		"dockerd: " + versionOf(ctx, env, "dockerd", "--version"),
+		"docker: " + versionOf(ctx, env, "docker", "--version"),
+		"newest dockerd " + stamp(b.newest.dockerd), "containerd " + stamp(b.newest.containerd),
+		versionOf(ctx, env, debianRegistry, "--version"),
+		versionOf(ctx, env, "skopeo", "--version"),
 	}
 	for _, p := range peers() {
 		_, version, _ := strings.Cut(p.module, "@")
@@ -45,15 +40,30 @@ func (b *bench) describe(ctx context.Context) string {
 	return fmt.Sprintf("Measured %s on %s %s.", time.Now().UTC().Format("2006-01-02 15:04 MST"), where, strings.Join(versions, "; "))
 }
 
-func versionOf(ctx context.Context, env, argv []string) string {
+// absent is the version of what is not here.
+const absent = "not here"
+
+// versionOf is the first line that a program says of its version.
+func versionOf(ctx context.Context, env []string, argv ...string) string {
 	cmd := exec.CommandContext(ctx, find(env, argv[0]), argv[1:]...)
 	cmd.Env = env
 	out, err := cmd.Output()
 	if err != nil {
-		return ""
+		return absent
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
 	return strings.TrimSpace(line)
+}
+
+// stamp is the version that a program was built from, which one that was made
+// by go install may not know itself.
+func stamp(program string) string {
+	dir, name := filepath.Split(program)
+	raw, err := os.ReadFile(filepath.Join(dir, "."+name))
+	if err != nil {
+		return absent
+	}
+	return strings.TrimSpace(string(raw))
 }
 
 // field is the value of the first line of a file of /proc that has a name.

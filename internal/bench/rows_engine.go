@@ -16,7 +16,7 @@ type engineGroup struct {
 }
 
 func (b *bench) engineRows() []row {
-	old := engineGroup{b, "engine", b.engine, []string{"vicr", "docker", "skopeo", "crane+load"}, true}
+	old := engineGroup{b, "engine", b.engine, []string{"vicr", "docker", "skopeo"}, true}
 	newest := engineGroup{b, "newest", b.newest, []string{"vicr", "docker"}, false}
 	rows := old.mainRows()
 	capped := old.pull("pull-capped", "pull cold, 20 ms RTT, 200 Mbit/s per connection: typical", docker(0.6))

@@ -121,3 +121,23 @@ func TestSkopeoRemembersInItsOwnHome(t *testing.T) {
 		t.Error("skopeo as root would remember in /var/lib")
 	}
 }
+
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".dockerd"), []byte("v2.0.0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := stamp(filepath.Join(dir, "dockerd")); got != "v2.0.0" {
+		t.Errorf("%q", got)
+	}
+	if got := stamp(filepath.Join(dir, "none")); got != absent {
+		t.Errorf("%q", got)
+	}
+	if got := versionOf(t.Context(), []string{"PATH=" + dir}, "none", "--version"); got != absent {
+		t.Errorf("%q", got)
+	}
+	if got := versionOf(t.Context(), []string{"PATH=/bin:/usr/bin"}, "sh", "-c", "echo one 1.0; echo two"); got != "one 1.0" {
+		t.Errorf("%q", got)
+	}
+}
