@@ -171,6 +171,8 @@ func creatorHints(err error, host string) []string {
 		return []string{"ask an administrator of " + host + " to create it, or to let everybody create projects"}
 	case harbor.VICAdministrators:
 		return []string{"ask an administrator of vSphere Integrated Containers to create it in the Management Portal, at port 8282 of the appliance"}
+	case harbor.People:
+		return []string{"log in as a person: vicr login " + host, "or ask somebody who may to create it"}
 	case harbor.SystemRobots:
 		return []string{"log in as a person, or as a robot account of the whole system: vicr login " + host}
 	case harbor.ReadOnly:

@@ -227,5 +227,5 @@ func (r *road) harbor(ctx context.Context) (*harbor.Client, harbor.Info, error) 
 	if err == nil && !found {
 		err = &harbor.NoProjectsError{}
 	}
-	return harbor.NewClient(r.auth.API(), r.base), info, err
+	return harbor.NewClient(r.auth.API(), r.base).As(r.user), info, err
 }

@@ -51,11 +51,20 @@ type Info struct {
 type Client struct {
 	rt   http.RoundTripper
 	base *url.URL
+	user string // whose credentials rt sends along, where that is known
 }
 
 // NewClient returns a client for the server at base, whose path is ignored.
 func NewClient(rt http.RoundTripper, base *url.URL) *Client {
 	return &Client{rt: rt, base: &url.URL{Scheme: base.Scheme, Host: base.Host}}
+}
+
+// As is c where its round-tripper sends along the credentials of that user:
+// some refusals of Harbor 1 say nothing, and are known by who was refused.
+func (c *Client) As(user string) *Client {
+	as := *c
+	as.user = user
+	return &as
 }
 
 // Detect finds out, without credentials, whether the server is a Harbor and

@@ -161,8 +161,11 @@ func TestWhoMayCreateProjects(t *testing.T) {
 			{"VIC's administrator", sandbox.Policy{Admiral: true}, "admin", "", true},
 			{"read-only", sandbox.Policy{ReadOnly: true}, "dev", ReadOnly, false},
 		} {
-			if like == sandbox.Harbor216 && (tt.policy.Admiral || tt.policy.ReadOnly) {
-				continue // no VIC has it, and the sandbox creates projects there in read-only mode
+			if like == sandbox.Harbor216 && tt.policy.Admiral {
+				continue // no VIC has it
+			}
+			if like != sandbox.Harbor216 && tt.policy.ReadOnly {
+				tt.want, tt.none = "", true // read in its source, not seen: its read-only mode is about images
 			}
 			t.Run(string(like)+", "+tt.name, func(t *testing.T) {
 				t.Parallel()
@@ -195,6 +198,25 @@ func TestARefusalInWordsIsTold(t *testing.T) {
 		sameFacts(t, err, &want)
 		if strings.ContainsAny(err.Error(), "\x1b\n") {
 			t.Errorf("raw bytes in %q", err)
+		}
+	}
+}
+
+// What Harbor 1 answers to a robot says nothing; of a person it is a failure.
+func TestHarbor1CreatesNoProjectForARobot(t *testing.T) {
+	t.Parallel()
+	for user, denied := range map[string]bool{"robot$ci": true, "robot$demo+ci": true, "dev": false, "": false} {
+		for generation := 1; generation <= 2; generation++ {
+			d := harbor216()
+			for _, path := range []string{"/api/projects", "/api/v2.0/projects"} {
+				d = d.with(path, answer{status: 500, media: textMedia, body: "Internal Server Error"})
+			}
+			err := d.client().As(user).CreateProject(t.Context(), Info{Generation: generation}, "x", false)
+			if denied && generation == 1 {
+				sameFacts(t, err, &ProjectDeniedError{Project: "x", Status: 500, Why: People})
+			} else if failed, ok := errors.AsType[*AnswerError](err); !ok || failed.Status != 500 {
+				t.Errorf("%q, generation %d: %v", user, generation, err)
+			}
 		}
 	}
 }
