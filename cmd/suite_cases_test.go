@@ -154,6 +154,7 @@ func pushRows() []row {
 		{name: "push without a permission, a stranger", as: "stranger", argv: from + "HOST/demo/app:1"},
 		{name: "push without a permission, a public project", as: "dev", argv: from + "HOST/library/app:1"},
 		{name: "push, nobody", argv: from + "HOST/demo/app:1"},
+		{name: "push to a registry that is not trusted", argv: from + "HOST/demo/app:1", blank: true},
 		{name: "push to a missing project, nobody", argv: from + "HOST/vicr-e2e-missing/app:1", live: true},
 		{name: "push, a wrong password", as: "dev?", argv: from + "HOST/demo/app:1"},
 		{name: "push beyond the quota", as: "dev", argv: from + "HOST/full/app:1"},

@@ -19,6 +19,9 @@ func words(err error) string {
 			return spokenTo(err, w) + ": " + why
 		}
 	}
+	if w != nil && (w.Kind == wire.TLS || w.Kind == wire.NotHTTPS) && w.Host != "" {
+		return spokenTo(err, w) + ": " + w.Why() // whatever was asked for, it was not
+	}
 	if rate, ok := errors.AsType[*wire.RateError](err); ok && !is[*registry.LimitError](err) && errors.As(err, &w) {
 		return fmt.Sprintf("%s: it asks for fewer requests: status %d", spokenTo(err, w), rate.Status)
 	}
