@@ -81,10 +81,15 @@ func (r *road) whyNoLogin(err error) error {
 	return err
 }
 
+// create makes a project for a push. Harbor 1 makes some in read-only mode too,
+// when it takes no push.
 func (r *road) create(ctx context.Context, project string, as createFlag) error {
 	api, info, err := r.harbor(ctx)
 	if err != nil {
 		return err
+	}
+	if info.ReadOnly {
+		return &harbor.ProjectDeniedError{Project: project, Why: harbor.ReadOnly}
 	}
 	return r.createBy(ctx, api, info, project, as == public)
 }

@@ -45,6 +45,7 @@ type Info struct {
 	AuthMode        string // "db_auth", "ldap_auth", "uaa_auth", "http_auth", "oidc_auth"
 	Admiral         bool   // inside vSphere Integrated Containers: accounts are Admiral's
 	ProjectCreation string // "everyone", "adminonly", empty where it is hidden
+	ReadOnly        bool   // takes no push; false where it is hidden, as from 2.2 on
 }
 
 // A Client asks one Harbor. It may be used by several goroutines.
@@ -108,6 +109,7 @@ type systemInfo struct {
 	Version         string  `json:"harbor_version"`
 	Admiral         bool    `json:"with_admiral"`
 	ProjectCreation string  `json:"project_creation_restriction"`
+	ReadOnly        bool    `json:"read_only"` // from 1.5 on
 }
 
 func (c *Client) systemInfo(ctx context.Context, api string) (s systemInfo, ok bool, err error) {
@@ -125,6 +127,7 @@ func (s systemInfo) info(generation int) Info {
 		AuthMode:        word(s.AuthMode),
 		Admiral:         s.Admiral,
 		ProjectCreation: word(s.ProjectCreation),
+		ReadOnly:        s.ReadOnly,
 	}
 	if i.Version == "-" { // builds without a version string
 		i.Version = ""
