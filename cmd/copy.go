@@ -220,7 +220,7 @@ func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, fr
 	}
 	options.OnBegin = func(root v1.Descriptor) {
 		if to.at == nil {
-			a.warnUnlisted(c.asks, to.img, root)
+			a.warnUnlisted(c.asks, to.img, root, onePlatformOf(from.typed(o.src), to.img.String()))
 		}
 	}
 	moved, err := transfer.Copy(ctx, src, dst, options)

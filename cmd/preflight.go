@@ -152,7 +152,7 @@ func createHints(err error, host string) []string {
 	}
 	return []string{
 		"vicr project create " + host + "/" + name,
-		"or let the push do it, with --create-project",
+		"or have it made on the way, with --create-project",
 	}
 }
 

@@ -152,13 +152,13 @@ func refusalHints(err error, host string) []string {
 	case registry.ImmutableTag:
 		name := img.Name() + ":NEW"
 		if r.Op == registry.OpTag {
-			return []string{"choose another tag: vicr tag --remote " + img.Name() + ":TAG " + name}
+			return []string{"choose another tag: vicr tag --remote " + r.Source + " " + name}
 		}
 		return []string{"push under another tag: vicr tag " + r.Image + " " + name + " and then: vicr push " + name}
 	case registry.Unsigned:
 		return signHints(r, img)
 	case registry.IndexRefused:
-		return onePlatform(img)
+		return []string{onePlatform(img)}
 	case registry.OCIRefused:
 		return []string{buildForDocker(img), "or push it from a Docker engine without the containerd image store: vicr push --from docker " + r.Image}
 	case registry.TooLarge:

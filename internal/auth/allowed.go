@@ -28,15 +28,20 @@ func (t *Transport) Learn(ctx context.Context) (Asks, error) {
 			return Asks{}, err
 		}
 	}
+	return t.Asked(), nil
+}
+
+// Asked is what [Transport.Learn] says, as far as it is known by now.
+func (t *Transport) Asked() Asks {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.bearer != nil:
-		return Asks{Scheme: schemeBearer, Service: t.bearer.params["service"], Message: t.message}, nil
+		return Asks{Scheme: schemeBearer, Service: t.bearer.params["service"], Message: t.message}
 	case t.basicAsked, t.basicOK:
-		return Asks{Scheme: schemeBasic}, nil
+		return Asks{Scheme: schemeBasic}
 	}
-	return Asks{}, nil
+	return Asks{}
 }
 
 // A Grant is what a token allows on one repository, by the registry's own word:

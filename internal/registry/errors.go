@@ -46,6 +46,7 @@ const maxMessage = 300 // bytes of the registry's message that are shown
 type Error struct {
 	Op      string // "get manifest", "push blob"
 	Image   string // the full name
+	Source  string // of [OpTag]: the full name of what was to have the new one
 	Status  int    // of HTTP
 	Code    string // the registry's, or ""
 	Message string // the registry's, raw; or ""
