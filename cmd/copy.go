@@ -225,7 +225,7 @@ func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, fr
 	}
 	moved, err := transfer.Copy(ctx, src, dst, options)
 	if err != nil {
-		return res, "", to.refused(from.typed(o.src), err)
+		return res, "", to.refused(from.typed(o.src), ofImage(from.img, err))
 	}
 	options.OnBegin = nil
 	res = copyResult{Source: from.named(moved.Resolved), Referrers: []string{}}

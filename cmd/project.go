@@ -119,7 +119,7 @@ func parseProject(s string) (ref.Host, string, error) {
 	case !ok:
 		return h, "", &usageError{text: "no project is named", hint: "vicr project create " + h.String() + "/NAME"}
 	}
-	return h, name, harbor.CheckProjectName(name)
+	return h, name, aboutHost(h, harbor.CheckProjectName(name))
 }
 
 func runProjectCreate(ctx context.Context, a *app, o projectOptions) error {

@@ -119,7 +119,7 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 		moved, err = a.copyFrom(ctx, at, img, dst, how)
 	}
 	if err != nil {
-		return r.whyNoLogin(err)
+		return r.whyNoLogin(ofImage(img, err))
 	}
 	moved.Resolved = moved.Root // an index that one image was chosen out of stayed here
 	return a.moved(img, at, moved)

@@ -188,6 +188,7 @@ func pullRows() []row {
 		{name: "pull, a missing repository", as: "dev", argv: "pull --to store HOST/demo/missing:1"},
 		{name: "pull, a missing project", as: "dev", argv: "pull --to store HOST/vicr-e2e-missing/app:1", live: true},
 		{name: "pull, a missing project, nobody", argv: "pull --to store HOST/missing/app:1"},
+		{name: "pull of a platform that is missing", as: "dev", argv: "pull --to store --platform linux/s390x HOST/library/hello:1.0 HOST/library/ubuntu:14.04", likes: []sandbox.Like{sandbox.Harbor216, sandbox.Distribution}},
 		{name: "pull without a project", as: "dev", argv: "pull --to store HOST/app:1"},
 		{name: "pull against the policy for vulnerabilities", as: "dev", argv: "pull --to store HOST/risky/app:1"},
 		{name: "pull against the policy for signatures", as: "dev", argv: "pull --to store HOST/unsigned/app:1"},
