@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -201,31 +200,6 @@ func (t *Transport) answer(req *http.Request, p pass, resp *http.Response) (pass
 		return pass{}, err
 	}
 	return t.tokenFor(ctx, want, nil)
-}
-
-// hear notes the words of resp, with which the registry asks for a token, unless
-// some are known. Resp can still be read.
-func (t *Transport) hear(resp *http.Response) {
-	t.mu.Lock()
-	known := t.message != ""
-	t.mu.Unlock()
-	if known {
-		return
-	}
-	var read bytes.Buffer
-	body := resp.Body
-	resp.Body = io.NopCloser(io.TeeReader(body, &read))
-	message := messageOf(resp)
-	resp.Body = unread{io.MultiReader(&read, body), body}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.message = message
-}
-
-// unread is a body with what was read of it in front again.
-type unread struct {
-	io.Reader
-	io.Closer
 }
 
 func (t *Transport) answerBearer(ctx context.Context, c challenge, p pass, want scopeSet) (pass, error) {
