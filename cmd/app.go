@@ -26,6 +26,8 @@ type app struct {
 	// plugin says that docker runs this: what is said to type begins with docker.
 	plugin bool
 
+	unlisted bool // that a registry does not list an image was explained
+
 	archives map[ref.Place]*archivePlace // that are open
 	holding  bool                        // results wait in held for the archive that they are about
 	held     []func() error

@@ -220,12 +220,12 @@ func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, fr
 	}
 	options.OnBegin = func(root v1.Descriptor) {
 		if to.at == nil {
-			a.warnUnlisted(c.asks, to.img, root)
+			a.warnUnlisted(c.asks, to.img, root, onePlatformOf(from.typed(o.src), to.img.String()))
 		}
 	}
 	moved, err := transfer.Copy(ctx, src, dst, options)
 	if err != nil {
-		return res, "", to.refused(from.typed(o.src), err)
+		return res, "", to.refused(from.typed(o.src), ofImage(from.img, err))
 	}
 	options.OnBegin = nil
 	res = copyResult{Source: from.named(moved.Resolved), Referrers: []string{}}

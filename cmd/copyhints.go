@@ -21,7 +21,14 @@ func (e *copyError) hints(r *registry.Error, img ref.Image) []string {
 	case registry.ImmutableTag:
 		return []string{"copy it under another tag: vicr copy " + e.src + " " + img.Name() + ":NEW"}
 	case registry.IndexRefused:
-		return []string{"copy one image of it: vicr copy --platform linux/amd64 " + e.src + " " + e.dst}
+		return []string{onePlatformOf(e.src, e.dst)}
+	case registry.OCIRefused:
+		return []string{buildForDocker(img), "or take it through a Docker engine without the containerd image store: vicr copy " + e.src + " docker:" + e.dst + " and then: vicr push --from docker " + e.dst}
+	case registry.ProjectUnnamed:
+		if r.Reads() {
+			return nil
+		}
+		return []string{"every image is in a project: vicr copy " + e.src + " " + img.Host.String() + "/PROJECT/" + img.Repository + reference(img) + "; the projects: vicr ls " + img.Host.String()}
 	case registry.TooLarge:
 		return []string{"bring it here: vicr copy " + e.src + " store:" + e.dst + " and send smaller requests: vicr push --from store --chunk-size 512KiB " + e.dst}
 	}

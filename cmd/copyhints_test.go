@@ -20,10 +20,12 @@ func TestACopyIsToldWhatHelpsACopy(t *testing.T) {
 	}
 	to := end{img: img, road: &road{}}
 	for refusal, want := range map[registry.Refusal]string{
-		registry.ImmutableTag: "vicr copy " + src + " registry.example.com/demo/app:NEW",
-		registry.IndexRefused: "vicr copy --platform linux/amd64 " + src + " " + dst,
-		registry.TooLarge:     "vicr copy " + src + " store:" + dst + " and send smaller requests: vicr push --from store --chunk-size 512KiB " + dst,
-		registry.OverQuota:    "vicr ls registry.example.com/demo",
+		registry.ImmutableTag:   "vicr copy " + src + " registry.example.com/demo/app:NEW",
+		registry.IndexRefused:   "vicr copy --platform linux/amd64 " + src + " " + dst,
+		registry.TooLarge:       "vicr copy " + src + " store:" + dst + " and send smaller requests: vicr push --from store --chunk-size 512KiB " + dst,
+		registry.OCIRefused:     "vicr copy " + src + " docker:" + dst + " and then: vicr push --from docker " + dst,
+		registry.ProjectUnnamed: "vicr copy " + src + " registry.example.com/PROJECT/",
+		registry.OverQuota:      "vicr ls registry.example.com/demo",
 	} {
 		refused := to.refused(src, &registry.Error{Op: "push manifest", Refusal: refusal, Image: dst})
 		hints := strings.Join(ruleFor(refused).hintsFor(refused), "\n")

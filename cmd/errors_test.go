@@ -134,7 +134,7 @@ func samples() []error {
 		&harbor.ProjectNameError{}, &harbor.NoProjectPartError{}, &harbor.ProjectMissingError{}, &harbor.NoProjectsError{}, &harbor.PushDeniedError{},
 		&harbor.PushDeniedError{Unsure: true}, &harbor.ProjectDeniedError{}, &harbor.ProjectDeniedError{Why: harbor.LoginNeeded},
 		&harbor.ProjectDeniedError{Why: harbor.Administrators}, &harbor.ProjectDeniedError{Why: harbor.VICAdministrators},
-		&harbor.ProjectDeniedError{Why: harbor.SystemRobots}, &harbor.ProjectDeniedError{Why: harbor.ReadOnly}, &harbor.ListError{},
+		&harbor.ProjectDeniedError{Why: harbor.People}, &harbor.ProjectDeniedError{Why: harbor.SystemRobots}, &harbor.ProjectDeniedError{Why: harbor.ReadOnly}, &harbor.ListError{},
 		&registry.Error{Status: 403},
 		&refusedLoginError{err: &auth.DeniedError{}}, &downloadError{err: pki.ErrPrivateKey}, &downloadError{err: &pki.BundleError{}},
 		&adminCAError{leaf: &x509.Certificate{}, err: &pki.CertError{}}, &auth.RealmError{Origin: "https://x:443", Realm: "https://x/service/token"},

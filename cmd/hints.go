@@ -230,8 +230,8 @@ func certHints(err error, host string) []string {
 	errors.As(err, &c)
 	switch c.Problem {
 	case pki.UnknownIssuer, pki.DoesNotVerify:
-		if is[*wire.Error](err) { // a transfer, not trust itself
-			return []string{"vicr trust " + host}
+		if w, ok := errors.AsType[*wire.Error](err); ok { // a transfer, not trust itself
+			return untrustedHints(w, host)
 		}
 		hints := []string{"get the CA file from the administrator, then: vicr trust " + host + " --ca-file FILE"}
 		if c.Problem == pki.UnknownIssuer && c.Cert != nil {

@@ -40,6 +40,14 @@ func networkHints(err error, host string) []string {
 	return []string{host + " sends there: check the network: curl -v https://" + other + "/"}
 }
 
+// untrustedHints: where the registry sends elsewhere, its own CA is no help.
+func untrustedHints(w *wire.Error, host string) []string {
+	if _, is := otherHost(w.Host, host); is {
+		return []string{host + " sends there, and another CA vouches for that: --ca-file FILE, with the CAs of both in the file, lets this command go on"}
+	}
+	return []string{"vicr trust " + host}
+}
+
 // otherHost is address as it is typed, if it is another host than the registry.
 func otherHost(address, registry string) (string, bool) {
 	at, bad := ref.ParseHost(address)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/harbor"
+	"github.com/vicr-cli/vicr/internal/pki"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
@@ -15,6 +16,9 @@ import (
 func TestHintsOfTheWire(t *testing.T) {
 	t.Parallel()
 	policy := func(p wire.PolicyError) error { return &wire.Error{Kind: wire.Policy, Err: &p} }
+	untrusted := func(host string) error {
+		return &wire.Error{Op: "POST https://" + host + "/v2/p/r/blobs/uploads/", Host: host, Kind: wire.TLS, Err: &pki.CertError{Problem: pki.UnknownIssuer}}
+	}
 	for _, tt := range []struct {
 		name string
 		err  error
@@ -32,6 +36,8 @@ func TestHintsOfTheWire(t *testing.T) {
 		{"a token service that fails", &auth.AnswerError{Status: 500}, 6, "finds the reason in its log"},
 		{"an API that fails", &harbor.AnswerError{Status: 502}, 6, "finds the reason in its log"},
 		{"an API that is none", &harbor.AnswerError{Status: 404}, 6, "check that old.example:5000 is the address of a registry"},
+		{"no trust", untrusted("old.example:5000"), 3, "vicr trust old.example:5000"},
+		{"no trust in another host", untrusted("store.example:443"), 3, "old.example:5000 sends there, and another CA vouches for that: --ca-file FILE"},
 		{"silence", &wire.Error{Kind: wire.Silent, Host: "old.example:5000", Err: &wire.TimeoutError{}}, 6, "curl -v https://old.example:5000/v2/"},
 		{"silence of another host", &wire.Error{Kind: wire.Silent, Host: "store.example:443", Err: &wire.TimeoutError{}}, 6, "old.example:5000 sends there: check the network: curl -v https://store.example/"},
 	} {
@@ -39,6 +45,9 @@ func TestHintsOfTheWire(t *testing.T) {
 		err := aboutHost(h, fmt.Errorf("deeper: %w", tt.err))
 		if code := exitCode(err); code != tt.code {
 			t.Errorf("%s: exit %d", tt.name, code)
+		}
+		if strings.Contains(words(err), "/blobs/") {
+			t.Errorf("%s: %s", tt.name, words(err))
 		}
 		if got := strings.Join(ruleFor(err).hintsFor(err), "\n"); !strings.Contains(got, tt.hint) {
 			t.Errorf("%s: %q", tt.name, got)

@@ -81,10 +81,15 @@ func (r *road) whyNoLogin(err error) error {
 	return err
 }
 
+// create makes a project for a push. Harbor 1 makes some in read-only mode too,
+// when it takes no push.
 func (r *road) create(ctx context.Context, project string, as createFlag) error {
 	api, info, err := r.harbor(ctx)
 	if err != nil {
 		return err
+	}
+	if info.ReadOnly {
+		return &harbor.ProjectDeniedError{Project: project, Why: harbor.ReadOnly}
 	}
 	return r.createBy(ctx, api, info, project, as == public)
 }
@@ -147,7 +152,7 @@ func createHints(err error, host string) []string {
 	}
 	return []string{
 		"vicr project create " + host + "/" + name,
-		"or let the push do it, with --create-project",
+		"or have it made on the way, with --create-project",
 	}
 }
 
@@ -171,6 +176,8 @@ func creatorHints(err error, host string) []string {
 		return []string{"ask an administrator of " + host + " to create it, or to let everybody create projects"}
 	case harbor.VICAdministrators:
 		return []string{"ask an administrator of vSphere Integrated Containers to create it in the Management Portal, at port 8282 of the appliance"}
+	case harbor.People:
+		return []string{"log in as a person: vicr login " + host, "or ask somebody who may to create it"}
 	case harbor.SystemRobots:
 		return []string{"log in as a person, or as a robot account of the whole system: vicr login " + host}
 	case harbor.ReadOnly:

@@ -154,7 +154,7 @@ func TestEachRefusalOfAProjectHasItsOwnHint(t *testing.T) {
 	for _, err := range []error{
 		&harbor.ProjectMissingError{Project: "demo"}, &harbor.PushDeniedError{Project: "demo"}, &harbor.NoProjectsError{}, &harbor.NoProjectPartError{},
 		&harbor.ProjectNameError{}, &harbor.ProjectDeniedError{}, &harbor.ProjectDeniedError{Why: harbor.LoginNeeded}, &harbor.ProjectDeniedError{Why: harbor.Administrators},
-		&harbor.ProjectDeniedError{Why: harbor.VICAdministrators}, &harbor.ProjectDeniedError{Why: harbor.SystemRobots}, &harbor.ProjectDeniedError{Why: harbor.ReadOnly},
+		&harbor.ProjectDeniedError{Why: harbor.VICAdministrators}, &harbor.ProjectDeniedError{Why: harbor.People}, &harbor.ProjectDeniedError{Why: harbor.SystemRobots}, &harbor.ProjectDeniedError{Why: harbor.ReadOnly},
 	} {
 		about := aboutHost(host, err)
 		hints := strings.Join(ruleFor(about).hintsFor(about), "\n")

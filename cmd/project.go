@@ -119,7 +119,7 @@ func parseProject(s string) (ref.Host, string, error) {
 	case !ok:
 		return h, "", &usageError{text: "no project is named", hint: "vicr project create " + h.String() + "/NAME"}
 	}
-	return h, name, harbor.CheckProjectName(name)
+	return h, name, aboutHost(h, harbor.CheckProjectName(name))
 }
 
 func runProjectCreate(ctx context.Context, a *app, o projectOptions) error {
@@ -227,5 +227,5 @@ func (r *road) harbor(ctx context.Context) (*harbor.Client, harbor.Info, error) 
 	if err == nil && !found {
 		err = &harbor.NoProjectsError{}
 	}
-	return harbor.NewClient(r.auth.API(), r.base), info, err
+	return harbor.NewClient(r.auth.API(), r.base).As(r.user), info, err
 }

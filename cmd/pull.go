@@ -123,7 +123,7 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 	}
 	done()
 	if err != nil {
-		return r.whyDenied(ctx, err)
+		return r.whyDenied(ctx, ofImage(img, err))
 	}
 	return a.moved(img, at, moved)
 }

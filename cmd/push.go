@@ -113,13 +113,13 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	}
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
 	dst := a.pushTo(r, img).InChunks(chunk)
-	how := transfer.Options{Platform: p, Jobs: o.jobs, OnBegin: func(root v1.Descriptor) { a.warnUnlisted(asks, img, root) }}
+	how := transfer.Options{Platform: p, Jobs: o.jobs, OnBegin: func(root v1.Descriptor) { a.warnUnlisted(asks, img, root, onePlatform(img)) }}
 	moved, err := a.relayPush(ctx, at, img, dst, asks, how)
 	if errors.Is(err, engine.ErrNoRelay) {
 		moved, err = a.copyFrom(ctx, at, img, dst, how)
 	}
 	if err != nil {
-		return r.whyNoLogin(err)
+		return r.whyNoLogin(ofImage(img, err))
 	}
 	moved.Resolved = moved.Root // an index that one image was chosen out of stayed here
 	return a.moved(img, at, moved)

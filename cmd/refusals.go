@@ -138,7 +138,11 @@ func refusalHints(err error, host string) []string {
 		if r.Reads() { // a project made now has nothing in it
 			return []string{"check the name; what there is: vicr ls " + host}
 		}
-		return []string{"make it: vicr project create " + project, "or check the name; what there is: vicr ls " + host}
+		hints := []string{"make it: vicr project create " + project, "or check the name; what there is: vicr ls " + host}
+		if r.Nobody { // Harbor 2 says to everybody what is not there, and lets users alone make it
+			return append([]string{"vicr login " + host}, hints...)
+		}
+		return hints
 	case registry.NotPermitted:
 		return []string{"log in as a user who may: vicr login " + host, "or have an administrator of project " + r.Project() + " make this user a member"}
 	case registry.Hidden:
@@ -148,13 +152,13 @@ func refusalHints(err error, host string) []string {
 	case registry.ImmutableTag:
 		name := img.Name() + ":NEW"
 		if r.Op == registry.OpTag {
-			return []string{"choose another tag: vicr tag --remote " + img.Name() + ":TAG " + name}
+			return []string{"choose another tag: vicr tag --remote " + r.Source + " " + name}
 		}
 		return []string{"push under another tag: vicr tag " + r.Image + " " + name + " and then: vicr push " + name}
 	case registry.Unsigned:
 		return signHints(r, img)
 	case registry.IndexRefused:
-		return onePlatform(img)
+		return []string{onePlatform(img)}
 	case registry.OCIRefused:
 		return []string{buildForDocker(img), "or push it from a Docker engine without the containerd image store: vicr push --from docker " + r.Image}
 	case registry.TooLarge:

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/vicr-cli/vicr/internal/auth"
 	"github.com/vicr-cli/vicr/internal/engine"
@@ -50,11 +51,17 @@ func (a *app) relayPush(ctx context.Context, at place, img ref.Image, dst *regis
 		return transfer.Result{}, engine.ErrNoRelay
 	}
 	listed := func(d v1.Descriptor) bool { return harbor.Lists(asks.Service, asks.Message, string(d.MediaType)) }
+	begun := false
+	begin := func(root v1.Descriptor) {
+		if begun = root.MediaType != types.DockerManifestList; begun { // which may be pushed as one image
+			how.OnBegin(root)
+		}
+	}
 	onEvent, done := a.progress()
 	defer done()
-	moved, err := r.Push(ctx, img, dst, listed, onEvent)
-	if err == nil {
-		how.OnBegin(moved.Root) // what the engine pushes is not known before
+	moved, err := r.Push(ctx, img, dst, listed, begin, onEvent)
+	if err == nil && !begun { // engines that do not say what they push push docker's media types
+		how.OnBegin(moved.Root)
 	}
 	return moved, err
 }

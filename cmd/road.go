@@ -64,7 +64,8 @@ type road struct {
 	auth   *auth.Transport
 	policy auth.Policy
 
-	anonymous bool // nobody is logged in
+	anonymous bool   // nobody is logged in
+	user      string // who is, where that is known
 }
 
 // road opens the way to h with the credentials that the user keeps.
@@ -107,7 +108,7 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 		a.warn("the password for %s travels where others can read it", h)
 	}
 	return &road{
-		host: h, base: w.Base(), wire: w, auth: auth.NewTransport(w, w.Base(), creds, policy), policy: policy, anonymous: creds.IsZero(),
+		host: h, base: w.Base(), wire: w, auth: auth.NewTransport(w, w.Base(), creds, policy), policy: policy, anonymous: creds.IsZero(), user: creds.Username,
 	}, nil
 }
 

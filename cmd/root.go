@@ -6,8 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/vicr-cli/vicr/internal/ref"
 )
 
 const about = `vicr brings a machine and a private image registry together: it installs the
@@ -35,7 +33,7 @@ func newRoot(a *app) *cobra.Command {
 			}
 			return a.needHome()
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return a.next(args) },
+		RunE: func(c *cobra.Command, args []string) error { return a.next(c.Context(), args) },
 	}
 	a.flags.register(root.PersistentFlags())
 	root.SetIn(a.env.Stdin)
@@ -80,35 +78,6 @@ func flagError(_ *cobra.Command, err error) error {
 		return usagef("unknown flag -%s", unknown.GetSpecifiedName())
 	}
 	return usagef("%s", err)
-}
-
-// next says what can be done from here: for vicr alone and for vicr HOST.
-func (a *app) next(args []string) error {
-	if len(args) == 0 {
-		a.say("vicr: say what to do with a registry, for example:")
-		a.suggest("registry.example.com")
-		a.say("vicr: no registry at hand: vicr sandbox; all commands: vicr help")
-		return nil
-	}
-	if len(args) > 1 || (!strings.ContainsAny(args[0], ".:") && args[0] != "localhost") {
-		return usagef("unknown command %q", args[0])
-	}
-	host, err := ref.ParseHost(args[0])
-	if err != nil {
-		return err
-	}
-	a.say("vicr: what can be done with %s:", host)
-	a.suggest(host.String())
-	return nil
-}
-
-func (a *app) suggest(host string) {
-	for _, s := range []string{
-		"vicr trust HOST", "vicr login HOST", "vicr ls HOST",
-		"vicr pull HOST/library/ubuntu:14.04", "vicr push HOST/demo/ubuntu:14.04",
-	} {
-		a.say("  %s", strings.ReplaceAll(s, "HOST", host))
-	}
 }
 
 // exactly, atMost and atLeast are cobra's checks with our words and exit code.

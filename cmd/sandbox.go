@@ -60,7 +60,7 @@ only what docker pushed.`,
 		RunE:    func(c *cobra.Command, _ []string) error { return runSandbox(c.Context(), a, o) },
 	}
 	c.Flags().IntVar(&o.port, "port", 0, "the port to listen on; 0: one that is free")
-	c.Flags().StringVar(&o.dir, "dir", "", "keep large blobs in this `folder` while it runs; default: the system's temporary one")
+	c.Flags().StringVar(&o.dir, "dir", "", "keep large blobs in this `folder`, made if it is missing, while it runs; default: the system's temporary one")
 	c.Flags().BoolVar(&o.plainHTTP, "plain-http", false, "serve plain HTTP, no TLS")
 	c.Flags().StringVar(&o.like, "like", string(sandbox.Harbor216), "the `registry` to answer as: "+likes(", "))
 	return c

@@ -184,8 +184,15 @@ func TestCopyOfAllTags(t *testing.T) {
 			}
 			r.seen.take()
 			code, said := r.vicr("", "copy", "--all-tags", host+"/demo/app", host+"/demo/all")
-			if code != 0 || strings.Count(said, host+"/demo/all:") != 3 {
+			if code != 0 || strings.Count("\n"+said, "\n"+host+"/demo/all:") != 3 {
 				t.Fatalf("exit code %d\n%s", code, said)
+			}
+			old := 0
+			if strings.HasPrefix(string(like), "harbor-1.") {
+				old = 1
+			}
+			if strings.Count(said, "is a Harbor before 2.0") != old || strings.Count(said, "is in no list there either") != 2*old {
+				t.Errorf("of what is not listed it says\n%s", said)
 			}
 			asked, _ := r.seen.take()
 			posts := 0

@@ -32,9 +32,10 @@ func TestNobodyIsToldAtOnce(t *testing.T) {
 					sends := func(one string) bool {
 						return strings.HasPrefix(one, "PUT ") || strings.HasPrefix(one, "PATCH ") || strings.HasPrefix(one, "HEAD ")
 					}
-					want, words, hint := 4, "wants a login", "hint: vicr login "+r.box.Host()
+					want, words, hint := 4, "wants a login", "\nvicr: hint: vicr login "+r.box.Host()
 					if like == sandbox.Harbor216 && project == "missing" {
-						want, words, hint = 5, `there is no project "missing"`, "vicr project create "+r.box.Host()+"/missing"
+						want, words = 5, `there is no project "missing"`
+						hint += "\nvicr: hint: make it: vicr project create " + r.box.Host() + "/missing"
 					}
 					if code != want || !strings.Contains(said, words) || !strings.Contains(said, hint) {
 						t.Errorf("exit code %d\n%s", code, said)

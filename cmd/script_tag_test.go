@@ -28,7 +28,7 @@ func TestTagRemote(t *testing.T) {
 				{at + "1 " + at + "2 " + at + "3", at + "2\n" + at + "3\n", 0},
 				{at + "9 " + at + "4", "hint: ", 5},
 				{r.box.Host() + "/fixed/app:1 " + r.box.Host() + "/fixed/app:2", "error: tag: " + r.box.Host() + "/fixed/app:2: the tag is there and cannot be replaced", 8},
-				{r.box.Host() + "/fixed/app:1 " + r.box.Host() + "/fixed/app:2", "hint: choose another tag: vicr tag --remote " + r.box.Host() + "/fixed/app:TAG " + r.box.Host() + "/fixed/app:NEW\n", 8},
+				{r.box.Host() + "/fixed/app:1 " + r.box.Host() + "/fixed/app:2", "hint: choose another tag: vicr tag --remote " + r.box.Host() + "/fixed/app:1 " + r.box.Host() + "/fixed/app:NEW\n", 8},
 				{r.box.Host() + "/library/hello:1.0 " + r.box.Host() + "/library/hello:2.0", "may not do that", 4},
 			} {
 				if like == sandbox.Distribution && tt.code == 4 {

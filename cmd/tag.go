@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/auth"
@@ -102,7 +103,10 @@ func tagRemote(ctx context.Context, a *app, o tagOptions, src ref.Image, dst []r
 			return err
 		}
 		ctx = auth.WithScope(ctx, "repository:"+src.Repository+":pull,push") // one token for all
-		if _, err := registry.Open(src, r.auth, r.base).Tag(ctx, tags...); err != nil {
+		begin := func(root v1.Descriptor) {
+			a.warnUnlisted(r.auth.Asked(), dst[0], root, onePlatformOf(src.String(), dst[0].String()))
+		}
+		if _, err := registry.Open(src, r.auth, r.base).Tag(ctx, begin, tags...); err != nil {
 			return err
 		}
 		res := tagResult{Source: src.String(), Names: texts(dst), Place: src.Host.String()}

@@ -7,9 +7,19 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
+	"github.com/vicr-cli/vicr/internal/transfer"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
+
+// ofImage says which of several images has no such platform.
+func ofImage(img ref.Image, err error) error {
+	if is[*transfer.PlatformError](err) && (img != ref.Image{}) {
+		return fmt.Errorf("%s: %w", img, err)
+	}
+	return err
+}
 
 // words are err in ours where Go's would say more about sockets than about what is wrong.
 func words(err error) string {
@@ -18,6 +28,9 @@ func words(err error) string {
 		if why := wire.Words(w.Err); why != "" {
 			return spokenTo(err, w) + ": " + why
 		}
+	}
+	if w != nil && (w.Kind == wire.TLS || w.Kind == wire.NotHTTPS) && w.Host != "" {
+		return spokenTo(err, w) + ": " + w.Why() // whatever was asked for, it was not
 	}
 	if rate, ok := errors.AsType[*wire.RateError](err); ok && !is[*registry.LimitError](err) && errors.As(err, &w) {
 		return fmt.Sprintf("%s: it asks for fewer requests: status %d", spokenTo(err, w), rate.Status)

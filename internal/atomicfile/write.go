@@ -268,7 +268,7 @@ func (t *Tree) Missing(path string) ([]string, error) {
 	for path = filepath.Clean(path); ; path, name = filepath.Dir(path), filepath.Dir(name) {
 		info, err := t.fs.Stat(name)
 		if err == nil && !info.IsDir() {
-			return nil, &fs.PathError{Op: "mkdir", Path: t.Real(path), Err: errors.New("not a directory")}
+			return nil, &fs.PathError{Op: "mkdir", Path: t.Real(path), Err: syscall.ENOTDIR}
 		}
 		if err == nil {
 			slices.Reverse(missing)

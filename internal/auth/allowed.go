@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,15 +30,45 @@ func (t *Transport) Learn(ctx context.Context) (Asks, error) {
 			return Asks{}, err
 		}
 	}
+	return t.Asked(), nil
+}
+
+// Asked is what [Transport.Learn] says, as far as it is known by now.
+func (t *Transport) Asked() Asks {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.bearer != nil:
-		return Asks{Scheme: schemeBearer, Service: t.bearer.params["service"], Message: t.message}, nil
+		return Asks{Scheme: schemeBearer, Service: t.bearer.params["service"], Message: t.message}
 	case t.basicAsked, t.basicOK:
-		return Asks{Scheme: schemeBasic}, nil
+		return Asks{Scheme: schemeBasic}
 	}
-	return Asks{}, nil
+	return Asks{}
+}
+
+// hear notes the words of resp, with which the registry asks for a token, unless
+// some are known. Resp can still be read.
+func (t *Transport) hear(resp *http.Response) {
+	t.mu.Lock()
+	known := t.message != ""
+	t.mu.Unlock()
+	if known {
+		return
+	}
+	var read bytes.Buffer
+	body := resp.Body
+	resp.Body = io.NopCloser(io.TeeReader(body, &read))
+	message := messageOf(resp)
+	resp.Body = unread{io.MultiReader(&read, body), body}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.message = message
+}
+
+// unread is a body with what was read of it in front again.
+type unread struct {
+	io.Reader
+	io.Closer
 }
 
 // A Grant is what a token allows on one repository, by the registry's own word:

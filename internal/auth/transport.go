@@ -180,6 +180,9 @@ func (t *Transport) answer(req *http.Request, p pass, resp *http.Response) (pass
 	case p.header != "" && p.token == nil:
 		return pass{}, t.denied(resp)
 	case ok && c.scheme == schemeBearer:
+		if p.token == nil {
+			t.hear(resp)
+		}
 		return t.answerBearer(ctx, c, p, want)
 	case p.fresh:
 		return pass{}, nil

@@ -212,7 +212,7 @@ func TestAnEnginePushesThroughTheRelay(t *testing.T) {
 	const copied = "reg.test:5000/other/app:2"
 	must(t, r.engine.Tag(t.Context(), relayed, copied))
 	dst := &remote{Source: &transfertest.Source{Content: transfertest.Content{}}, others: map[string]transfertest.Content{"demo/app": src.Content}}
-	res, err := r.relay.Push(t.Context(), parse(t, copied), dst, nil, nil)
+	res, err := r.relay.Push(t.Context(), parse(t, copied), dst, nil, nil, nil)
 	must(t, err)
 	r.tidy(t, relayed, copied)
 	// That the image was pulled as something gives hope that it is there.
@@ -220,31 +220,31 @@ func TestAnEnginePushesThroughTheRelay(t *testing.T) {
 	if slices.Contains(asked, "upload") || asked[0] != "head" || res.Bytes != 0 || res.Root.Digest != dst.Root.Digest {
 		t.Errorf("%q, %+v", asked, res)
 	}
-	res, err = r.relay.Push(t.Context(), parse(t, copied), dst, nil, nil)
+	res, err = r.relay.Push(t.Context(), parse(t, copied), dst, nil, nil, nil)
 	must(t, err)
 	if asked := dst.take(); !slices.Equal(asked, []string{"head"}) || res.Root.Digest != dst.Root.Digest {
 		t.Errorf("the second time %q, %+v", asked, res)
 	}
 
 	otherwise := func(v1.Descriptor) bool { return false }
-	_, err = r.relay.Push(t.Context(), parse(t, copied), dst, otherwise, nil)
+	_, err = r.relay.Push(t.Context(), parse(t, copied), dst, otherwise, nil, nil)
 	must(t, err)
 	if asked := dst.take(); asked[0] != "head" || !slices.Contains(asked, "put") {
 		t.Errorf("what is there will not do, and %q were asked", asked)
 	}
 
 	elsewhere := &remote{Source: &transfertest.Source{Content: transfertest.Content{}}}
-	res, err = r.relay.Push(t.Context(), parse(t, copied), elsewhere, nil, nil)
+	res, err = r.relay.Push(t.Context(), parse(t, copied), elsewhere, nil, nil, nil)
 	must(t, err)
 	if asked := elsewhere.take(); !slices.Contains(asked, "upload") || res.Bytes == 0 {
 		t.Errorf("where nothing is, %q were asked, %+v", asked, res)
 	}
 	refusal := errors.New("immutable")
 	full := &remote{Source: &transfertest.Source{Content: transfertest.Content{}}, refusal: refusal}
-	if _, err := r.relay.Push(t.Context(), parse(t, copied), full, nil, nil); !errors.Is(err, refusal) {
+	if _, err := r.relay.Push(t.Context(), parse(t, copied), full, nil, nil, nil); !errors.Is(err, refusal) {
 		t.Errorf("refused: %v", err)
 	}
-	if _, err := r.relay.Push(t.Context(), parse(t, "reg.test:5000/none:1"), dst, nil, nil); !errors.Is(err, transfer.ErrNotFound) {
+	if _, err := r.relay.Push(t.Context(), parse(t, "reg.test:5000/none:1"), dst, nil, nil, nil); !errors.Is(err, transfer.ErrNotFound) {
 		t.Errorf("no such image: %v", err)
 	}
 }
@@ -281,7 +281,7 @@ func TestAPushMountsFromWhereTheEngineKnows(t *testing.T) {
 			r.digests = map[string][]string{id: test.own, baseID: test.base}
 			r.mu.Unlock()
 			dst := &remote{Source: &transfertest.Source{Content: transfertest.Content{}}, others: map[string]transfertest.Content{"base/os": c}}
-			_, err := r.relay.Push(t.Context(), parse(t, relayed), dst, nil, nil)
+			_, err := r.relay.Push(t.Context(), parse(t, relayed), dst, nil, nil, nil)
 			must(t, err)
 			asked := dst.take()
 			if slices.Contains(asked, "mount base/os") != test.mounts || slices.Contains(asked, "upload") == test.mounts {
@@ -307,7 +307,7 @@ func TestACallThatIsCancelledEndsAtOnce(t *testing.T) {
 			if what == "pull" {
 				_, err = r.relay.Pull(ctx, parse(t, relayed), transfer.Keep(src), src, transfertest.Amd64(), nil)
 			} else {
-				_, err = r.relay.Push(ctx, parse(t, relayed), &remote{Source: &transfertest.Source{Content: transfertest.Content{}}}, nil, nil)
+				_, err = r.relay.Push(ctx, parse(t, relayed), &remote{Source: &transfertest.Source{Content: transfertest.Content{}}}, nil, nil, nil)
 			}
 			ended <- err
 		}()

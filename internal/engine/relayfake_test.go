@@ -27,6 +27,7 @@ import (
 // A puller is a fake engine that pulls and pushes as dockerd does, over plain
 // HTTP and with the password that it is told.
 type puller struct {
+	says map[string]any // the descriptor that it tells of an image; nil: none, as before 28.0
 	*fake
 	deaf    bool          // in another network
 	stalled chan struct{} // closed when it begins to wait for ever; nil: it does not
@@ -98,7 +99,7 @@ func (p *puller) inspect(w http.ResponseWriter, name string) {
 			tags = append(tags, tag)
 		}
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"Id": id, "RepoTags": tags, "RepoDigests": p.digests[id], "RootFS": map[string]any{"Layers": diffIDs(p.images[id][mustHash(id)])}})
+	_ = json.NewEncoder(w).Encode(map[string]any{"Id": id, "Descriptor": p.says, "RepoTags": tags, "RepoDigests": p.digests[id], "RootFS": map[string]any{"Layers": diffIDs(p.images[id][mustHash(id)])}})
 }
 
 func (p *puller) list(w http.ResponseWriter) {

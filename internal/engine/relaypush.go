@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
 
@@ -30,10 +31,13 @@ type pushing struct {
 
 // Push takes img out of the engine to dst. If it is known what the image was
 // pulled or pushed as, and the registry has just that under the name, that is
-// one HEAD; unless again says no of that, which may be nil. Blobs that the registry is known to have elsewhere are mounted.
+// one HEAD; unless again says no of that. Blobs that the registry is known to have elsewhere
+// are mounted. Before a byte is sent, begin is told what the engine says that it
+// will push, if it does: an index may come out as one of its images. All three
+// functions may be nil.
 // Errors are those of dst, a [*ResponseError], an [*UnavailableError], [ErrNoRelay], or
 // wrap [transfer.ErrNotFound] if the engine has no such image.
-func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, again func(v1.Descriptor) bool, on func(transfer.Event)) (transfer.Result, error) {
+func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, again func(v1.Descriptor) bool, begin func(v1.Descriptor), on func(transfer.Event)) (transfer.Result, error) {
 	_ = r.Tidy(ctx) // the next run tries again
 	now, err := r.engine.look(ctx, img.String())
 	if err != nil {
@@ -46,6 +50,11 @@ func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, again 
 	if desc, has := p.pushed(ctx); has && (again == nil || again(desc)) {
 		tell(on, desc)
 		return transfer.Result{Resolved: desc, Root: desc}, nil
+	}
+	if d := now.Descriptor; d != nil && begin != nil {
+		if digest, err := v1.NewHash(d.Digest.String()); err == nil {
+			begin(v1.Descriptor{MediaType: types.MediaType(d.MediaType), Digest: digest, Size: d.Size})
+		}
 	}
 	return p.push(ctx)
 }

@@ -45,17 +45,27 @@ type Info struct {
 	AuthMode        string // "db_auth", "ldap_auth", "uaa_auth", "http_auth", "oidc_auth"
 	Admiral         bool   // inside vSphere Integrated Containers: accounts are Admiral's
 	ProjectCreation string // "everyone", "adminonly", empty where it is hidden
+	ReadOnly        bool   // takes no push; false where it is hidden, as from 2.2 on
 }
 
 // A Client asks one Harbor. It may be used by several goroutines.
 type Client struct {
 	rt   http.RoundTripper
 	base *url.URL
+	user string // whose credentials rt sends along, where that is known
 }
 
 // NewClient returns a client for the server at base, whose path is ignored.
 func NewClient(rt http.RoundTripper, base *url.URL) *Client {
 	return &Client{rt: rt, base: &url.URL{Scheme: base.Scheme, Host: base.Host}}
+}
+
+// As is c where its round-tripper sends along the credentials of that user:
+// some refusals of Harbor 1 say nothing, and are known by who was refused.
+func (c *Client) As(user string) *Client {
+	as := *c
+	as.user = user
+	return &as
 }
 
 // Detect finds out, without credentials, whether the server is a Harbor and
@@ -99,6 +109,7 @@ type systemInfo struct {
 	Version         string  `json:"harbor_version"`
 	Admiral         bool    `json:"with_admiral"`
 	ProjectCreation string  `json:"project_creation_restriction"`
+	ReadOnly        bool    `json:"read_only"` // from 1.5 on
 }
 
 func (c *Client) systemInfo(ctx context.Context, api string) (s systemInfo, ok bool, err error) {
@@ -116,6 +127,7 @@ func (s systemInfo) info(generation int) Info {
 		AuthMode:        word(s.AuthMode),
 		Admiral:         s.Admiral,
 		ProjectCreation: word(s.ProjectCreation),
+		ReadOnly:        s.ReadOnly,
 	}
 	if i.Version == "-" { // builds without a version string
 		i.Version = ""

@@ -72,6 +72,7 @@ const (
 	LoginNeeded       Creator = "users who are logged in"
 	Administrators    Creator = "administrators"
 	VICAdministrators Creator = "administrators of vSphere Integrated Containers"
+	People            Creator = "people" // and no robot accounts, before 2.0
 	SystemRobots      Creator = "people, and robot accounts of the whole system"
 	ReadOnly          Creator = "nobody" // for as long as it is in read-only mode
 )
@@ -93,6 +94,8 @@ func (e *ProjectDeniedError) Error() string {
 			s += ": " + strconv.Quote(e.Message)
 		}
 		return s
+	case People:
+		return s + "robot accounts cannot do that in Harbor 1"
 	case ReadOnly:
 		return s + "Harbor is in read-only mode"
 	}

@@ -133,6 +133,11 @@ func (c *Client) CreateProject(ctx context.Context, info Info, name string, publ
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return refusedProject(info, name, resp)
 	}
+	if info.Generation == 1 && resp.StatusCode == http.StatusInternalServerError && isRobot(c.user) {
+		// It looks among people for the owner of the project, and fails for
+		// every robot (src/core/promgr/pmsdriver/local of 1.8 to 1.10).
+		return &ProjectDeniedError{Project: name, Status: resp.StatusCode, Why: People}
+	}
 	return &AnswerError{Path: path, Status: resp.StatusCode}
 }
 

@@ -46,10 +46,12 @@ const maxMessage = 300 // bytes of the registry's message that are shown
 type Error struct {
 	Op      string // "get manifest", "push blob"
 	Image   string // the full name
+	Source  string // of [OpTag]: the full name of what was to have the new one
 	Status  int    // of HTTP
 	Code    string // the registry's, or ""
 	Message string // the registry's, raw; or ""
 	Refusal Refusal
+	Nobody  bool // nobody is logged in
 	// RetryAfter is how long the registry asks to wait; 0: it does not say.
 	RetryAfter time.Duration
 	// Elsewhere is the origin that answered, where that is not the registry's
@@ -64,7 +66,7 @@ func (e *Error) Error() string {
 		s += why + ": "
 	}
 	s += "status " + strconv.Itoa(e.Status)
-	if e.Code != "" {
+	if e.Code != "" && e.Code != CodeProjectNotFound { // which no registry said
 		s += " " + e.Code
 	} else if text := http.StatusText(e.Status); text != "" {
 		s += " " + text
@@ -121,6 +123,7 @@ func (r *Repository) fail(op string, resp *http.Response) *Error {
 	if e.Code == "" && e.Message == "" && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
 		e.Message = strings.TrimSpace(string(body))
 	}
+	e.Nobody = r.nobody()
 	if e.Refusal = r.refusalOf(e, resp); e.Refusal == ProjectMissing {
 		e.Code = CodeProjectNotFound
 	}

@@ -41,9 +41,9 @@ func (r *Repository) Holds(ctx context.Context, root v1.Descriptor) (bool, error
 }
 
 // Tag gives what the image's name stands for more tags in this repository, with
-// one request to get the manifest and one for each tag; no blob is moved.
-// Errors are those of [Repository.Resolve] and [Repository.Commit].
-func (r *Repository) Tag(ctx context.Context, tags ...string) (v1.Descriptor, error) {
+// one request to get the manifest and one for each tag; no blob is moved. In
+// between begin is told what gets the tags; it may be nil. Errors are those of [Repository.Resolve] and [Repository.Commit].
+func (r *Repository) Tag(ctx context.Context, begin func(v1.Descriptor), tags ...string) (v1.Descriptor, error) {
 	desc, err := r.Resolve(ctx)
 	if err != nil {
 		return desc, err
@@ -52,10 +52,13 @@ func (r *Repository) Tag(ctx context.Context, tags ...string) (v1.Descriptor, er
 	if err != nil {
 		return desc, err
 	}
+	if begin != nil {
+		begin(desc)
+	}
 	for _, tag := range tags {
 		if err := r.put(ctx, tag, desc, raw); err != nil {
 			if e, ok := errors.AsType[*Error](err); ok { // it is about the new name
-				e.Op, e.Image = OpTag, r.img.Name()+":"+tag
+				e.Op, e.Image, e.Source = OpTag, r.img.Name()+":"+tag, r.img.String()
 			}
 			return desc, err
 		}

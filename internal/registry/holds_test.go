@@ -160,7 +160,7 @@ func TestTag(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := s.seen("", "")
-	desc, err := s.open(t, "demo/app:1").Tag(t.Context(), "2", "3")
+	desc, err := s.open(t, "demo/app:1").Tag(t.Context(), nil, "2", "3")
 	if err != nil || desc.Digest != src.Root.Digest || s.seen("", "")-before != 3 || s.seen(http.MethodPut, "/manifests/") != 3 {
 		t.Fatalf("%v, %v, %d requests", desc, err, s.seen("", "")-before)
 	}
@@ -169,7 +169,7 @@ func TestTag(t *testing.T) {
 			t.Errorf("%s: %v", tag, err)
 		}
 	}
-	if _, err := s.open(t, "demo/app:9").Tag(t.Context(), "4"); err == nil || s.seen(http.MethodPut, "/manifests/4") != 0 {
+	if _, err := s.open(t, "demo/app:9").Tag(t.Context(), nil, "4"); err == nil || s.seen(http.MethodPut, "/manifests/4") != 0 {
 		t.Errorf("got %v", err)
 	}
 }

@@ -41,8 +41,7 @@ func (r *Repository) limited(req *http.Request, rate *wire.RateError, err error)
 	if e.Code == "" && e.Message == "" && !strings.HasPrefix(rate.Message, "<") && !strings.HasPrefix(rate.Message, "{") {
 		e.Message = rate.Message
 	}
-	k, ok := r.rt.(knower)
-	e.Nobody = ok && !k.LoggedIn()
+	e.Nobody = r.nobody()
 	return e
 }
 

@@ -87,8 +87,14 @@ func (f form) fits(e *Error) bool {
 // package auth's does.
 type knower interface{ LoggedIn() bool }
 
-// refusalOf says why the registry answered e. A round-tripper that does not
-// know of logins counts as logged in.
+// nobody says whether nobody is logged in. A round-tripper that does not know
+// of logins counts as logged in.
+func (r *Repository) nobody() bool {
+	k, ok := r.rt.(knower)
+	return ok && !k.LoggedIn()
+}
+
+// refusalOf says why the registry answered e.
 func (r *Repository) refusalOf(e *Error, resp *http.Response) Refusal {
 	denied := e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
 	if resp.Request != nil && wire.OriginOf(resp.Request.URL) != wire.OriginOf(r.base) {
@@ -108,7 +114,7 @@ func (r *Repository) refusalOf(e *Error, resp *http.Response) Refusal {
 	case !denied:
 		return Unexplained
 	}
-	if k, ok := r.rt.(knower); ok && !k.LoggedIn() {
+	if e.Nobody {
 		return LoginNeeded
 	}
 	// What Distribution says of a token that is too small, and so all that

@@ -92,14 +92,13 @@ func format(message, what string) string {
 	return fmt.Sprintf(message, what)
 }
 
+// createProjectV1 makes projects in read-only mode too: of the API, that
+// forbids deletions of images alone (src/core/filter/readonly.go).
 func (s *site) createProjectV1(w http.ResponseWriter, r *http.Request) {
 	rules := s.gen.v1
 	user, ok := s.loginV1(w, r)
 	switch {
 	case !ok:
-		return
-	case s.policy.ReadOnly:
-		s.gen.words.refusal.write(w, http.StatusForbidden, codeDenied, readOnlyText)
 		return
 	case (s.policy.AdminOnly || s.policy.Admiral) && user != userAdmin:
 		rules.tell(w, http.StatusForbidden, "Only system admin can create project")

@@ -163,6 +163,10 @@ func (s *site) config(repo record, a artifact) (raw []byte, c v1.ConfigFile) {
 
 // deleteInV1 deletes a tag, with all others of the same manifest, or every tag.
 func (s *site) deleteInV1(w http.ResponseWriter, r *http.Request) {
+	if s.policy.ReadOnly {
+		writeText(w, http.StatusServiceUnavailable, readOnlyText)
+		return
+	}
 	_, rest, ok := pathV1(r.PathValue("path"))
 	if !ok || len(rest) == 1 || len(rest) == 3 || len(rest) == 0 && s.gen.v1.bare {
 		notFoundV1(w, r)

@@ -144,8 +144,15 @@ func (s *site) deleteTag(w http.ResponseWriter, r *http.Request) {
 func shownTag(p project, repo record, a artifact, t tagged, immutable bool) map[string]any {
 	return map[string]any{
 		"artifact_id": a.id, "id": t.id, "immutable": immutable && p.fixes(t.name), "name": t.name,
-		"pull_time": neverText, "push_time": t.pushed.UTC().Format(apiTime), "repository_id": repo.id,
+		"pull_time": pulledText(t.pulled), "push_time": t.pushed.UTC().Format(apiTime), "repository_id": repo.id,
 	}
+}
+
+func pulledText(t time.Time) string {
+	if t.IsZero() {
+		return neverText
+	}
+	return t.UTC().Format(apiTime)
 }
 
 // top are the artifacts that a list shows: the parts of an index and what
@@ -182,14 +189,10 @@ func (s *site) listArtifacts(w http.ResponseWriter, r *http.Request) {
 // shownArtifact has the fields of api/v2.0/swagger.yaml.
 func (s *site) shownArtifact(r *http.Request, p project, repo record, a artifact) map[string]any {
 	query := r.URL.Query()
-	pulled := neverText
-	if !a.pulled.IsZero() {
-		pulled = a.pulled.UTC().Format(apiTime)
-	}
 	shown := map[string]any{
 		"accessories": repo.accessories(a), "addition_links": map[string]any{}, "artifact_type": a.parts.artifactType(),
 		"digest": a.digest, "extra_attrs": s.configShown(repo, a), "id": a.id, "labels": nil,
-		"manifest_media_type": a.mediaType, "media_type": a.mediaType, "project_id": p.id, "pull_time": pulled,
+		"manifest_media_type": a.mediaType, "media_type": a.mediaType, "project_id": p.id, "pull_time": pulledText(a.pulled),
 		"push_time": a.pushed.UTC().Format(apiTime), "references": repo.references(a), "repository_id": repo.id,
 		"repository_name": repo.name, "size": repo.size(a), "tags": nil, "type": "IMAGE",
 	}

@@ -67,7 +67,7 @@ type words struct {
 	referrers     bool
 	deletes       bool
 	noLists       bool                               // docker's manifest lists are refused
-	records       func(agent, mediaType string) bool // whether Harbor learns of such a push; nil: of every one
+	records       func(agent, mediaType string) bool // whether Harbor learns of such a push or pull; nil: of every one
 	refusal       refusalForm
 }
 

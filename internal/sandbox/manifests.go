@@ -41,8 +41,8 @@ func (s *site) getManifest(w http.ResponseWriter, r *http.Request, rt route) {
 		s.gen.words.missing(s, w, r, rt)
 		return
 	}
-	if r.Method == http.MethodGet {
-		s.manifests.pulled(rt.repo, a.digest)
+	if r.Method == http.MethodGet && s.notes(r, string(a.mediaType)) {
+		s.manifests.pulled(rt.repo, rt.ref, a.digest)
 	}
 	fromRegistry(w)
 	w.Header().Set("Content-Type", string(a.mediaType))
@@ -50,6 +50,11 @@ func (s *site) getManifest(w http.ResponseWriter, r *http.Request, rt route) {
 	w.Header().Set("Docker-Content-Digest", a.digest)
 	w.Header().Set("Etag", `"`+a.digest+`"`)
 	_, _ = w.Write(a.raw) // not sent in answer to HEAD
+}
+
+// notes says whether Harbor takes note of a push or a pull by r.
+func (s *site) notes(r *http.Request, mediaType string) bool {
+	return s.gen.words.records == nil || s.gen.words.records(r.UserAgent(), mediaType)
 }
 
 // noArtifact is how core says what is missing: it tells a repository from a tag
@@ -119,8 +124,7 @@ func (s *site) putManifest(w http.ResponseWriter, r *http.Request, rt route) {
 	if s.overQuota(w, rt.repo, int64(len(raw))) {
 		return
 	}
-	listed := s.gen.words.records == nil || s.gen.words.records(r.UserAgent(), string(mediaType))
-	s.manifests.put(rt.repo, rt.ref, mediaType, raw, listed)
+	s.manifests.put(rt.repo, rt.ref, mediaType, raw, s.notes(r, string(mediaType)))
 	fromRegistry(w)
 	if a, ok := s.manifests.get(rt.repo, digest.String()); ok && s.gen.words.referrers && a.parts.Subject != nil {
 		// Harbor says that it knows what this is about (src/server/middleware/subject).

@@ -16,8 +16,8 @@ type Options struct {
 	// Addr is where it listens, as in 127.0.0.1:5443; empty: a free port of
 	// 127.0.0.1. The certificate names 127.0.0.1, ::1, localhost and the host of Addr.
 	Addr string
-	// Dir is a folder for blobs larger than 1 MiB; empty: they stay in memory
-	// too. Nothing is left in it.
+	// Dir is a folder for blobs larger than 1 MiB, which is made where it is
+	// missing; empty: they stay in memory too. Nothing is left in it.
 	Dir string
 	// PlainHTTP serves without TLS, and without a CA.
 	PlainHTTP bool

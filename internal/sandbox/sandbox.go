@@ -53,10 +53,14 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		o.Now = time.Now
 	}
 	s := &Sandbox{users: o.allUsers(), done: make(chan struct{})}
-	var err error
-	if s.site, err = newSite(o, s.users); err != nil {
+	made, err := openFolder(o.Dir)
+	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
+	if s.site, err = newSite(o, s.users); err != nil {
+		return nil, errors.Join(fmt.Errorf("sandbox: %w", err), removeFolders(made))
+	}
+	s.site.folders = made
 	listener, err := s.listen(ctx, o)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sandbox: %w", err), s.site.close())

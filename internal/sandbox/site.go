@@ -24,6 +24,7 @@ type site struct {
 	accounts  *accounts
 	tokens    tokens
 	blobs     *blobStore
+	folders   []string // that were made for blobs, outermost first
 	manifests *manifestStore
 	tooMany   atomic.Int64 // requests that are still refused; below zero: none
 	mux       *http.ServeMux
@@ -59,7 +60,7 @@ func newSite(o Options, users []User) (*site, error) {
 	return s, nil
 }
 
-func (s *site) close() error { return s.blobs.close() }
+func (s *site) close() error { return errors.Join(s.blobs.close(), removeFolders(s.folders)) }
 
 // ServeHTTP answers one request.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {

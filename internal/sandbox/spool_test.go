@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -43,6 +44,9 @@ func TestBytesThatCannotBeKeptAreTheServersFault(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	b := start(t, Options{Dir: none})
+	if err := os.Remove(none); err != nil { // behind its back
+		t.Fatal(err)
+	}
 	a := b.do(t, "PATCH", b.begin(t, "demo/app"), b.as("dev"), body(make([]byte, maxInMemory+1))).wants(t, 500)
 	if want := errorBody("UNKNOWN", "unknown error"); a.body != want {
 		t.Errorf("body %s, want %s", a.body, want)

@@ -41,6 +41,7 @@ type tagged struct {
 	name   string
 	digest string
 	pushed time.Time
+	pulled time.Time // by this name; zero: never
 }
 
 // A record is a repository as it was when it was looked up.
@@ -129,13 +130,21 @@ func (s *shelf) withTags(a *artifact) artifact {
 	return found
 }
 
-// pulled counts a pull.
-func (m *manifestStore) pulled(repo, digest string) {
+// pulled counts a pull of ref, which is digest: it counts as an update of the
+// repository too.
+func (m *manifestStore) pulled(repo, ref, digest string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.repos[repo]; s != nil && s.byDigest[digest] != nil {
-		s.pulls++
-		s.byDigest[digest].pulled = m.now()
+	s := m.repos[repo]
+	if s == nil || s.byDigest[digest] == nil {
+		return
+	}
+	now := m.now()
+	s.pulls++
+	s.updated, s.byDigest[digest].pulled = now, now
+	if t, ok := s.byTag[ref]; ok {
+		t.pulled = now
+		s.byTag[ref] = t
 	}
 }
 

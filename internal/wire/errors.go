@@ -35,9 +35,10 @@ type Error struct {
 	Err  error
 }
 
-func (e *Error) Error() string { return printable(e.Op + ": " + e.why()) }
+func (e *Error) Error() string { return printable(e.Op + ": " + e.Why()) }
 
-func (e *Error) why() string {
+// Why is the error without the request.
+func (e *Error) Why() string {
 	switch e.Kind {
 	case NotHTTPS:
 		return "the server speaks plain http, not https"
