@@ -61,6 +61,20 @@ func TestOptionalScopesAreLeftOutWhereTheyAreRefused(t *testing.T) {
 	}
 }
 
+// Of several tokens for a repository the newest counts.
+func TestTheNewestGrantCounts(t *testing.T) {
+	t.Parallel()
+	d := newDouble(t, harbor1)
+	rt := transportTo(t, d, login(password))
+	for _, actions := range []string{`[]`, `["pull","push"]`} {
+		value := jwt(`{"sub":"dev","access":[{"name":"demo/app","actions":` + actions + `}]}`)
+		rt.tokens = append(rt.tokens, &token{value: value, scopes: newScopeSet("repository:demo/app:pull,push"), until: time.Now().Add(time.Hour)})
+	}
+	if g, ok := rt.Granted("demo/app"); !ok || !g.May("push") || rt.MayNotPush("demo/app") {
+		t.Errorf("%+v, %v", g, ok)
+	}
+}
+
 // Who may not push is known by a token that was asked for that, or where the
 // registry asks nobody for a password; by nothing else.
 func TestMayNotPush(t *testing.T) {
