@@ -12,6 +12,9 @@ import (
 // NextLink is for fuzzing.
 var NextLink = nextLink
 
+// Backoff is for tests of how long is waited.
+var Backoff = backoff
+
 // OpenWith is [Open] with another way to wait.
 func OpenWith(img ref.Image, rt http.RoundTripper, base *url.URL, wait func(context.Context, time.Duration) error) *Repository {
 	r := Open(img, rt, base)
