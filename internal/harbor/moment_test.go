@@ -1,0 +1,29 @@
+package harbor
+
+import (
+	"testing"
+	"time"
+)
+
+// Times that nobody set, and such as no program could write down, are none.
+func TestMoments(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"2026-11-23T15:34:14.952Z":      "2026-11-23T15:34:14Z",
+		"2026-11-23T15:34:14+02:00":     "2026-11-23T13:34:14Z",
+		"0001-01-01T00:00:00Z":          "",
+		"0002-01-01T00:00:00+05:00":     "",
+		"9999-12-31T23:59:59Z":          "9999-12-31T23:59:59Z",
+		"9999-12-31T23:59:59-01:00":     "",
+		"10000-01-01T00:00:00Z":         "",
+		"2026-11-23 15:34:14":           "",
+		"\x1b[2J2026-11-23T15:34:14Z":   "",
+		"2026-11-23T15:34:14Z\n\n\x1b[": "",
+		"":                              "",
+	} {
+		got := moment(text)
+		if shown := got.Format(time.RFC3339); got.IsZero() != (want == "") || want != "" && shown != want {
+			t.Errorf("%q: %s, want %q", text, shown, want)
+		}
+	}
+}
