@@ -28,9 +28,10 @@ func (r *Repository) cancel(ctx context.Context, u *begun, err error) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
 	defer stop()
 	at, unsure := u.at, u.unsure
+	answered := is[*Error](err)
 	for range cancelTries {
 		if unsure { // it may be elsewhere by now
-			if at = r.standing(ctx, at); at == nil {
+			if at = r.standing(ctx, at, answered); at == nil {
 				return
 			}
 		}
@@ -42,7 +43,7 @@ func (r *Repository) cancel(ctx context.Context, u *begun, err error) {
 		if !crossed(resp.StatusCode) {
 			return
 		}
-		unsure = true
+		unsure, answered = true, false
 	}
 }
 
@@ -53,9 +54,10 @@ func crossed(status int) bool {
 		status >= http.StatusInternalServerError
 }
 
-// standing waits until an upload does not grow any more, and says where it is
-// then; nil if it is gone, or cannot be asked about.
-func (r *Repository) standing(ctx context.Context, at *url.URL) *url.URL {
+// standing waits until an upload does not grow any more, unless the last request
+// was answered, and says where it is then; nil if it is gone, or cannot be asked
+// about.
+func (r *Repository) standing(ctx context.Context, at *url.URL, answered bool) *url.URL {
 	for before := ""; ; {
 		resp, err := r.send(ctx, http.MethodGet, at, nil)
 		if err != nil {
@@ -71,7 +73,7 @@ func (r *Repository) standing(ctx context.Context, at *url.URL) *url.URL {
 			}
 		}
 		now := resp.Header.Get("Range")
-		if now == before || now == "" || pause(ctx, standstill) != nil {
+		if answered || now == before || now == "" || pause(ctx, standstill) != nil {
 			return at
 		}
 		before = now
