@@ -1,6 +1,7 @@
 package harbor
 
 import (
+	"net/http"
 	"testing"
 	"time"
 )
@@ -25,5 +26,17 @@ func TestMoments(t *testing.T) {
 		if shown := got.Format(time.RFC3339); got.IsZero() != (want == "") || want != "" && shown != want {
 			t.Errorf("%q: %s, want %q", text, shown, want)
 		}
+	}
+}
+
+// No project has fewer repositories than none, whatever a list says.
+func TestAProjectHasNoFewerRepositoriesThanNone(t *testing.T) {
+	t.Parallel()
+	c := to(func(*http.Request) *http.Response {
+		return reply(200, nil, `[{"name":"demo","repo_count":-3},{"name":"new","repo_count":2}]`)
+	})
+	all, err := c.Projects(t.Context(), Info{Generation: 2})
+	if err != nil || len(all) != 2 || all[0].Repositories != 0 || all[1].Repositories != 2 {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
