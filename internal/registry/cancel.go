@@ -25,7 +25,7 @@ func (r *Repository) cancel(ctx context.Context, u *begun, err error) {
 	if u == nil || wire.KindOf(err) != "" {
 		return
 	}
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), r.cancelTime)
 	defer stop()
 	at, unsure := u.at, u.unsure
 	answered := is[*Error](err)

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/testkit"
 	"github.com/vicr-cli/vicr/internal/transfer/transfertest"
 )
@@ -34,16 +36,21 @@ func TestAStreamEndsWithItsContext(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			u := &testkit.UploadRegistry{}
 			w := &slowReader{u: u, until: test.until, count: test.count, goOn: make(chan struct{})}
+			over := make(chan struct{})
 			u.Watch(func(size, _ int64) bool {
 				if size > 8*mib {
 					cancel()
-					<-w.goOn
+					select {
+					case <-w.goOn:
+					case <-over: // it was not asked
+					}
 				}
 				return false
 			})
 			s := serve(t, w.serve)
 			src := bytes.NewReader(transfertest.Bytes(3, 40*mib))
 			err := s.open(t, "demo/app:1").PutStream(ctx, src, func() v1.Descriptor { panic("it did not end") })
+			close(over)
 			if !errors.Is(err, context.Canceled) || u.Uploads() != 0 {
 				t.Errorf("%v, %d uploads are left", err, u.Uploads())
 			}
@@ -51,6 +58,14 @@ func TestAStreamEndsWithItsContext(t *testing.T) {
 				t.Errorf("asked %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// Ctrl-C is to end all within a second.
+func TestToCancelAnUploadTakesNoSecond(t *testing.T) {
+	t.Parallel()
+	if registry.CancelTime > 500*time.Millisecond {
+		t.Errorf("it may take %s", registry.CancelTime)
 	}
 }
 
