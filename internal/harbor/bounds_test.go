@@ -1,7 +1,9 @@
 package harbor
 
 import (
+	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -38,5 +40,31 @@ func TestAProjectHasNoFewerRepositoriesThanNone(t *testing.T) {
 	all, err := c.Projects(t.Context(), Info{Generation: 2})
 	if err != nil || len(all) != 2 || all[0].Repositories != 0 || all[1].Repositories != 2 {
 		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// A project whose name is longer than any can be is none.
+func TestAProjectHasANameThatProjectsCanHave(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", maxProjectName)
+	c := to(func(*http.Request) *http.Response {
+		return reply(200, nil, `[{"name":"`+long+`"},{"name":"`+long+`x"},{"name":""}]`)
+	})
+	if all, err := c.Projects(t.Context(), Info{Generation: 2}); err != nil || len(all) != 1 || all[0].Name != long {
+		t.Errorf("%d projects, %v", len(all), err)
+	}
+}
+
+// A web page says nothing of a project, with whatever status it comes.
+func TestAPageSaysNothingOfAProject(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusOK, http.StatusNotFound} {
+		c := to(func(*http.Request) *http.Response {
+			return reply(status, http.Header{"Content-Type": {"text/html; charset=utf-8"}}, "")
+		})
+		there, err := c.ProjectExists(t.Context(), Info{Generation: 2}, "demo")
+		if answer, ok := errors.AsType[*AnswerError](err); there != Untold || !ok || answer.Status != status {
+			t.Errorf("%d: %v, %v", status, there, err)
+		}
 	}
 }
