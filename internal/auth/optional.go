@@ -69,12 +69,25 @@ func (t *Transport) MayNotPush(repository string) bool {
 	if t.basicAsked && t.credentials.IsZero() {
 		return true
 	}
+	return t.lacks(repository, "push")
+}
+
+// MayNotPull says that a token in hand was asked for a pull from repository, and
+// does not allow it. False says nothing.
+func (t *Transport) MayNotPull(repository string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lacks(repository, "pull")
+}
+
+// lacks says of the newest token that was asked for action that it lacks it.
+func (t *Transport) lacks(repository, action string) bool {
 	for _, k := range slices.Backward(t.tokens) {
-		if !slices.Contains(k.scopes[repositoryScope+repository], "push") {
+		if !slices.Contains(k.scopes[repositoryScope+repository], action) {
 			continue
 		}
 		g, ok := grantIn(k.value, repository)
-		return ok && !g.May("push")
+		return ok && !g.May(action)
 	}
 	return false
 }

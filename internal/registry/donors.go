@@ -41,11 +41,19 @@ func (r *Repository) Donors(blobs []v1.Descriptor) []string {
 
 // A doubter is a round-tripper that may know that nothing will be taken from
 // whoever asks, as package auth's does.
-type doubter interface{ MayNotPush(repository string) bool }
+type doubter interface {
+	MayNotPush(repository string) bool
+	MayNotPull(repository string) bool
+}
 
 func (r *Repository) mayNotPush() bool {
 	d, ok := r.rt.(doubter)
 	return ok && d.MayNotPush(r.img.Repository)
+}
+
+func (r *Repository) mayNotPull(repository string) bool {
+	d, ok := r.rt.(doubter)
+	return ok && d.MayNotPull(repository)
 }
 
 // A donor is a repository of the same registry that blobs are mounted from.
@@ -96,6 +104,9 @@ func (r *Repository) mountKnown(ctx context.Context, desc v1.Descriptor) (u *beg
 		defer func() { d.failed = err; close(d.tried) }()
 	} else if err := d.wait(ctx); err != nil {
 		return nil, false, err
+	}
+	if !r.refuses(d) && r.mayNotPull(d.name) {
+		r.refuse(d)
 	}
 	if r.refuses(d) {
 		return nil, false, nil

@@ -23,6 +23,7 @@ type doubter struct {
 }
 
 func (d doubter) MayNotPush(string) bool { return d.mayNot }
+func (doubter) MayNotPull(string) bool   { return false }
 
 // A mount that is refused ends a push where it is known that the push itself
 // would be, or the answer is about the image's own project.
