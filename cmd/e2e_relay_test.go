@@ -245,42 +245,6 @@ func TestRealRelayPullsAndPushes(t *testing.T) {
 	})
 }
 
-// An engine that is elsewhere does not hear the nonce.
-func TestRealRelayIsNotForAnEngineElsewhere(t *testing.T) {
-	t.Parallel()
-	eachRelayEngine(t, func(t *testing.T, w *relayWorld, e namedEngine) {
-		t.Helper()
-		w.engine.Stop()
-		d := e.engine(t)
-		program := d.Program
-		if program == "" {
-			program = testkit.Need(t, "dockerd", "docker.io")
-		}
-		d.Program = filepath.Join(w.Dir, "dockerd-elsewhere")
-		script := "#!/bin/sh\nexec unshare --net sh -c 'ip link set lo up; exec \"$@\"' sh " + program + " \"$@\"\n"
-		if err := os.WriteFile(d.Program, []byte(script), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		d.Args = append(d.Args, "-D")
-		elsewhere := w.StartDockerd(t, d)
-		base, copied := registryHost+"/library/app:1", registryHost+"/demo/copied:1"
-		w.pinned(t, w.run(t, "pull", base), base)
-		w.run(t, "tag", base, copied)
-		w.pinned(t, w.run(t, "push", copied), copied)
-		log := w.calls(elsewhere)
-		// Nothing is saved: of the image that was loaded all is known.
-		for _, call := range []string{"/distribution/127.0.0.1:", "/images/load"} {
-			if !strings.Contains(log, call) {
-				t.Errorf("the engine was not asked for %s", call)
-			}
-		}
-		if strings.Contains(log, "/images/create") || strings.Contains(log, "/push") {
-			t.Error("the engine was to pull or push by itself")
-		}
-		w.tidy(t)
-	})
-}
-
 // relayAddr waits for a run that uses a relay and says where that listens.
 func (w *relayWorld) relayAddr(t *testing.T) (addr, name string) {
 	t.Helper()

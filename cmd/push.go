@@ -108,11 +108,12 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	if err != nil {
 		return err
 	}
+	dst := a.pushTo(r, img).InChunks(chunk)
+	ctx = withDonors(ctx, at, img, dst, p)
 	if err := a.mayPush(ctx, r, img, asks, o.create); err != nil {
 		return err
 	}
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
-	dst := a.pushTo(r, img).InChunks(chunk)
 	how := transfer.Options{Platform: p, Jobs: o.jobs, OnBegin: func(root v1.Descriptor) { a.warnUnlisted(asks, img, root, onePlatform(img)) }}
 	moved, err := a.relayPush(ctx, at, img, dst, asks, how)
 	if errors.Is(err, engine.ErrNoRelay) {

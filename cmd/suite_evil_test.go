@@ -47,6 +47,14 @@ func part(method, inside string) testkit.Match {
 	return func(r *http.Request) bool { return r.Method == method && strings.Contains(r.URL.Path, inside) }
 }
 
+// authorized is match of requests that say who asks.
+func authorized(match testkit.Match) testkit.Match {
+	return func(r *http.Request) bool { return r.Header.Get("Authorization") != "" && match(r) }
+}
+
+// pinged matches what asks for the root of the API alone.
+func pinged(r *http.Request) bool { return r.URL.Path == "/v2/" }
+
 const (
 	toEvil  = "Location: EVIL/"
 	realmAt = "Www-Authenticate: Bearer service=\"harbor-registry\",realm="
@@ -111,6 +119,18 @@ func suiteTrickRows() []trick {
 		{nobody, anonymous("/v2/"), 401, realmAt + `"EVIL/home"`, contacted},
 		{nobody, anonymous("/v2/"), 401, realmAt + `"CLEAR/token"`, refused},
 		{tokens(nobody), part("GET", "/blobs/"), 307, toEvil + "bearer", contacted},
+		{tokens(nobody), testkit.On("", "/service/token"), 307, toEvil + "basic", refused},
+		{tokens(pull), testkit.On("", "/service/token"), 307, toEvil + "basic", refused},
+		{tokens(pull), authorized(part("GET", "/manifests/")), 307, toEvil + "basic", contacted},
+		{plain(pull), authorized(part("GET", "/manifests/")), 307, toEvil + "basic", refused}, // with a password that is not proven
+		{pull, authorized(part("GET", "/blobs/")), 307, toEvil + "basic", contacted},
+		{push, pinged, 307, toEvil + "basic", contacted},
+		{push, pinged, 307, toEvil + "bearer", contacted},
+		{tokens(login), part("GET", "/users/current"), 307, toEvil + "basic", contacted},
+		{tokens(login), part("GET", "/users/current"), 307, "Location: PORT/basic", contacted},
+		{tokens(login), part("GET", "/users/current"), 307, "Location: CLEAR/basic", ignored},
+		{tokens(login), part("GET", "/users/current"), 307, "Location: PLAIN/basic", ignored},
+		{tokens(login), part("GET", "/users/current"), 401, "Www-Authenticate: Basic realm=\"EVIL/basic\"", ignored},
 	}
 	for i := range all {
 		t := &all[i]
@@ -154,6 +174,9 @@ func suiteTricks(t *testing.T, like sandbox.Like, images map[string]string) stri
 		if became != trick.want {
 			t.Errorf("%s: the other origin was %s, want %s\n%s%s", trick.name, became, trick.want, trick.header, shown)
 		}
+		if n := len(front.Seen(spent)); n > 0 && like != sandbox.Distribution {
+			t.Errorf("%s: the password itself was sent to /v2/ %d times, where it is for a token alone", trick.name, n)
+		}
 		for _, r := range front.Seen(nil) {
 			if secret := r.Header.Get("Authorization"); secret != "" {
 				_, bare, _ := strings.Cut(secret, " ")
@@ -167,6 +190,12 @@ func suiteTricks(t *testing.T, like sandbox.Like, images map[string]string) stri
 	}
 	evils.check(t, sent)
 	return got.String()
+}
+
+// spent matches requests for images that have a password in them.
+func spent(r *http.Request) bool {
+	_, _, basic := r.BasicAuth()
+	return basic && strings.HasPrefix(r.URL.Path, "/v2/")
 }
 
 // openFront starts a registry that misbehaves by script.
@@ -212,7 +241,7 @@ type evils struct {
 func newEvils(t *testing.T, ca *testkit.Cert) *evils {
 	t.Helper()
 	e := &evils{half: map[net.Conn]*bytes.Buffer{}}
-	e.tls = testkit.NewEvilTLS(t, "", ca.NewLeaf(t, testkit.SANs("localhost")).TLS(ca), e.answer)
+	e.tls = testkit.NewEvilTLS(t, "", ca.NewLeaf(t, testkit.SANs("localhost", "127.0.0.1")).TLS(ca), e.answer)
 	e.clear = testkit.NewEvil(t, "", e.answer)
 	return e
 }
@@ -225,11 +254,11 @@ func named(evil *testkit.Evil) string {
 }
 
 func (e *evils) at(c *counter) *strings.Replacer {
-	return strings.NewReplacer("EVILHOST", named(e.tls), "EVIL", "https://"+named(e.tls), "CLEAR", "http://"+named(e.clear), "HOST", c.host)
+	return strings.NewReplacer("EVILHOST", named(e.tls), "EVIL", "https://"+named(e.tls), "PORT", "https://"+e.tls.Addr(), "PLAIN", "http://"+e.clear.Addr(), "CLEAR", "http://"+named(e.clear), "HOST", c.host)
 }
 
 func (e *evils) hide(text string) string {
-	return strings.NewReplacer(named(e.tls), "EVILHOST", named(e.clear), "CLEARHOST").Replace(text)
+	return strings.NewReplacer(named(e.tls), "EVILHOST", named(e.clear), "CLEARHOST", e.tls.Addr(), "PORTHOST", e.clear.Addr(), "PLAINHOST").Replace(text)
 }
 
 // answer is what the other origin says to a whole request: it asks for a

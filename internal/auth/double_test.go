@@ -47,7 +47,8 @@ type double struct {
 	realm   func(base string) string                          // nil: its own
 	onToken func(w http.ResponseWriter, r *http.Request) bool // answers in its stead if it returns true
 	onV2    func(w http.ResponseWriter, r *http.Request) bool
-	life    int // of tokens, in seconds; 0: 1800
+	onOther func(w http.ResponseWriter, r *http.Request) bool // beside the API
+	life    int                                               // of tokens, in seconds; 0: 1800
 
 	mu        sync.Mutex
 	tokens    map[string]grant
@@ -112,7 +113,9 @@ func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			d.serveV2(w, r)
 		}
 	default:
-		http.NotFound(w, r)
+		if d.onOther == nil || !d.onOther(w, r) {
+			http.NotFound(w, r)
+		}
 	}
 }
 

@@ -82,7 +82,10 @@ func (t *Transport) tokenFor(ctx context.Context, want scopeSet, stale *token) (
 	if f := t.lastFailure(); f != nil && f != before && f.scopes == scopes {
 		return pass{}, f.err
 	}
-	k, err := t.fetch(ctx, want)
+	if f := t.refusedMore(); f != nil && f.scopes == scopes {
+		return pass{}, f.err
+	}
+	k, err := t.fetchMore(ctx, want)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {

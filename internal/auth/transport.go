@@ -37,6 +37,7 @@ type Transport struct {
 	sends      int    // of secrets, since the registry last accepted what came of one
 	refusal    *DeniedError
 	failure    *failure // nil: no token was asked for in vain
+	more       *failure // see fetchMore; nil: nothing optional was refused
 }
 
 // NewTransport returns a round-tripper that speaks to the registry at base
@@ -220,6 +221,9 @@ func (t *Transport) answerBearer(ctx context.Context, c challenge, p pass, want 
 // firstBasic is the answer to resp, a challenge of HTTP Basic.
 func (t *Transport) firstBasic(resp *http.Response) (pass, error) {
 	if !t.credentials.hasPassword() {
+		t.mu.Lock()
+		t.basicAsked = true
+		t.mu.Unlock()
 		return pass{}, t.deniedAs(false, resp)
 	}
 	if err := t.mayReveal(); err != nil {

@@ -228,13 +228,14 @@ func (c *Client) object(ctx context.Context, path string, v any) (bool, error) {
 	if resp.StatusCode != http.StatusOK {
 		return false, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxJSON+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxJSON))
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", path, err)
 	}
-	// The media type says nothing: /api/version of 2.x is JSON as text/plain.
+	// The media type says nothing: /api/version of 2.x is JSON as text/plain. What
+	// is cut off above is no JSON.
 	body = bytes.TrimSpace(body)
-	if len(body) > maxJSON || !bytes.HasPrefix(body, []byte("{")) {
+	if !bytes.HasPrefix(body, []byte("{")) {
 		return false, nil
 	}
 	return json.Unmarshal(body, v) == nil, nil

@@ -161,10 +161,10 @@ func parseArtifact(raw json.RawMessage) (ListedArtifact, bool) {
 // moment reads a time; what has not been is the year 1.
 func moment(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || t.Year() <= 1 || t.Year() > 9999 {
+	if t = t.UTC(); err != nil || t.Year() <= 1 || t.Year() > 9999 { // a zone may lead beyond what can be written
 		return time.Time{}
 	}
-	return t.UTC()
+	return t
 }
 
 // A list is one that is being read, page by page.

@@ -40,7 +40,7 @@ func (c *Client) whyRefused(ctx context.Context, i Info, project string, err err
 	if !ok {
 		return err
 	}
-	refused.Admiral = i.Admiral && refused.Status != http.StatusNotFound
+	refused.Admiral = i.Admiral
 	if refused.Status == http.StatusUnauthorized {
 		return refused
 	}

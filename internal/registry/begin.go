@@ -56,7 +56,7 @@ func (r *Repository) begin(ctx context.Context, desc v1.Descriptor, again bool) 
 	}
 	if from := r.mountable(); from != "" {
 		u, has, err := r.mount(ctx, desc, from)
-		if is[statusError](err) || is[*Error](err) { // the token service of Harbor 1 fails for a name without a project
+		if (is[statusError](err) || is[*Error](err)) && !r.mayNotPush() { // the token service of Harbor 1 fails for a name without a project
 			err = nil
 		}
 		if err == nil && !has {
@@ -145,7 +145,7 @@ func (r *Repository) mount(ctx context.Context, desc v1.Descriptor, from string)
 	if e, ok := errors.AsType[*Error](err); ok {
 		switch e.Refusal {
 		case LoginNeeded:
-			if from == r.img.Repository { // who may not ask there may not push there
+			if from == r.img.Repository || r.mayNotPush() { // who may not ask there may not push there
 				return nil, false, err
 			}
 			return nil, false, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -18,6 +19,41 @@ import (
 func (r *Repository) MountingKnown(b *memo.Blobs) *Repository {
 	r.blobs = b
 	return r
+}
+
+// maxDonors is how many repositories one token is asked for.
+const maxDonors = 4
+
+// Donors are the repositories that blobs will be asked for out of, as
+// [Repository.MountingKnown] says: of what one token is to allow.
+func (r *Repository) Donors(blobs []v1.Descriptor) []string {
+	var names []string
+	for _, desc := range blobs {
+		known := r.blobs.Repositories(r.img.Host.String(), desc.Digest)
+		given := func(name string) bool { return slices.Contains(names, name) }
+		if len(known) == 0 || len(names) == maxDonors || slices.Contains(known, r.img.Repository) || slices.ContainsFunc(known, given) {
+			continue
+		}
+		names = append(names, known[0])
+	}
+	return names
+}
+
+// A doubter is a round-tripper that may know that nothing will be taken from
+// whoever asks, as package auth's does.
+type doubter interface {
+	MayNotPush(repository string) bool
+	MayNotPull(repository string) bool
+}
+
+func (r *Repository) mayNotPush() bool {
+	d, ok := r.rt.(doubter)
+	return ok && d.MayNotPush(r.img.Repository)
+}
+
+func (r *Repository) mayNotPull(repository string) bool {
+	d, ok := r.rt.(doubter)
+	return ok && d.MayNotPull(repository)
 }
 
 // A donor is a repository of the same registry that blobs are mounted from.
@@ -69,12 +105,15 @@ func (r *Repository) mountKnown(ctx context.Context, desc v1.Descriptor) (u *beg
 	} else if err := d.wait(ctx); err != nil {
 		return nil, false, err
 	}
+	if !r.refuses(d) && r.mayNotPull(d.name) {
+		r.refuse(d)
+	}
 	if r.refuses(d) {
 		return nil, false, nil
 	}
 	u, has, err = r.mount(ctx, desc, d.name)
 	switch {
-	case err != nil && (ctx.Err() != nil || wire.KindOf(err) != "" || refusalIs(err, ProjectUnnamed)):
+	case err != nil && (ctx.Err() != nil || wire.KindOf(err) != "" || refusalIs(err, ProjectUnnamed) || isMissing(err) || r.mayNotPush()):
 		return nil, false, err
 	case err != nil, !has && u == nil:
 		r.refuse(d) // whatever it said of that repository, it will say what it means of this one
@@ -84,6 +123,13 @@ func (r *Repository) mountKnown(ctx context.Context, desc v1.Descriptor) (u *beg
 	}
 	u, err = r.unlessThere(ctx, desc, u)
 	return u, err == nil && u == nil, err
+}
+
+// isMissing says whether err is that the project of the image is missing, and
+// not that of the repository that was to be mounted from.
+func isMissing(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Refusal == ProjectMissing && strings.HasPrefix(e.Message, "project "+e.Project()+" ")
 }
 
 func refusalIs(err error, r Refusal) bool {

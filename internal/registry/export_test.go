@@ -12,9 +12,16 @@ import (
 // NextLink is for fuzzing.
 var NextLink = nextLink
 
-// OpenWith is [Open] with another way to wait.
+// Backoff is for tests of how long is waited.
+var Backoff = backoff
+
+// CancelTime is how long it may take to tell a registry that an upload is over.
+const CancelTime = cancelTime
+
+// OpenWith is [Open] with another way to wait, and patience at the end.
 func OpenWith(img ref.Image, rt http.RoundTripper, base *url.URL, wait func(context.Context, time.Duration) error) *Repository {
 	r := Open(img, rt, base)
 	r.wait = wait
+	r.cancelTime = time.Minute // on a machine that is busy with other tests
 	return r
 }

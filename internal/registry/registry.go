@@ -27,6 +27,8 @@ type Repository struct {
 	base *url.URL
 	wait func(context.Context, time.Duration) error
 
+	cancelTime time.Duration // how long cancel may take
+
 	chunk int64  // see InChunks
 	from  string // see MountFrom
 
@@ -54,7 +56,7 @@ var (
 // rt authenticates, and decides what may be spoken to, as [wire.Transport]
 // does. Nothing is asked yet.
 func Open(img ref.Image, rt http.RoundTripper, base *url.URL) *Repository {
-	return &Repository{img: img, rt: rt, base: base, wait: pause, watch: func(transfer.Event) {}}
+	return &Repository{img: img, rt: rt, base: base, wait: pause, cancelTime: cancelTime, watch: func(transfer.Event) {}}
 }
 
 // Ping asks for the root of the API, by the road that pull and push take.

@@ -7,13 +7,9 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/vicr-cli/vicr/internal/wire"
 )
-
-// cancelTime is how long it may take to tell a registry that an upload is over.
-const cancelTime = 500 * time.Millisecond
 
 const (
 	opAsk             = "ask how far the upload is"
@@ -117,30 +113,4 @@ func (r *Repository) recalled(address string) *url.URL {
 		return nil
 	}
 	return u
-}
-
-// cancel tells the registry that an upload is over, which failed with err, if
-// the registry can be reached. It would expire by itself.
-func (r *Repository) cancel(ctx context.Context, u *begun, err error) {
-	if u == nil || wire.KindOf(err) != "" {
-		return
-	}
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
-	defer stop()
-	at := u.at
-	if u.unsure { // it may be elsewhere by now
-		resp, err := r.send(ctx, http.MethodGet, at, nil)
-		if err != nil {
-			return
-		}
-		discard(resp)
-		if location := resp.Header.Get("Location"); done(resp.StatusCode) && location != "" {
-			if at, err = wire.Join(at, secured(r.base, location)); err != nil {
-				return
-			}
-		}
-	}
-	if resp, err := r.send(ctx, http.MethodDelete, at, nil); err == nil {
-		discard(resp)
-	}
 }

@@ -241,11 +241,7 @@ func TestPatienceEnds(t *testing.T) {
 	if wire.KindOf(err) != wire.Unreachable || len(waited) != 5 {
 		t.Fatalf("%v, waited %v", err, waited)
 	}
-	for i, d := range waited {
-		if most := min(time.Second<<i, 15*time.Second); d < most/2 || d > most {
-			t.Errorf("pause %d is %s", i, d)
-		}
-	}
+	holdPauses(t, waited)
 }
 
 // Whatever happens on the way, a blob is there in the end, or one of the next

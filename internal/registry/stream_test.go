@@ -2,7 +2,6 @@ package registry_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -102,30 +101,6 @@ func TestStreamsThatFail(t *testing.T) {
 				t.Errorf("%v, %d uploads are left", err, u.Uploads())
 			}
 		})
-	}
-}
-
-func TestAStreamEndsWithItsContext(t *testing.T) {
-	t.Parallel()
-	u := &testkit.UploadRegistry{}
-	s := takes(t, u)
-	ctx, cancel := context.WithCancel(t.Context())
-	u.Watch(func(size, _ int64) bool {
-		if size > 8*mib {
-			cancel()
-		}
-		return false
-	})
-	r, w := io.Pipe()
-	go func() {
-		_, err := io.Copy(w, bytes.NewReader(transfertest.Bytes(3, 40*mib)))
-		_ = w.CloseWithError(err)
-	}()
-	context.AfterFunc(ctx, func() { _ = r.CloseWithError(ctx.Err()) })
-	err := s.open(t, "demo/app:1").PutStream(ctx, r, func() v1.Descriptor { panic("it did not end") })
-	// The double may take what was on its way still, and then refuses.
-	if asked := s.seen(http.MethodDelete, "/uploads/"); !errors.Is(err, context.Canceled) || asked != 1 {
-		t.Errorf("%v, cancelled %d times", err, asked)
 	}
 }
 
