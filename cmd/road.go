@@ -83,7 +83,7 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	m := a.machine()
+	m := machine.LookForCerts(a.lookFor(""))
 	roots, err := a.roots(m, h, t.caFile)
 	if err != nil {
 		return nil, err
@@ -235,11 +235,11 @@ func (a *app) proxy() func(*http.Request) (*url.URL, error) {
 	return func(r *http.Request) (*url.URL, error) { return p(r.URL) }
 }
 
-// machine is what transfers need to know of this machine.
+// machine is what is here, but for what systemd says of it.
 func (a *app) machine() machine.Machine { return machine.Look(a.lookFor("")) }
 
 // dirs are vicr's own folders. Nothing is looked at to know them.
-func (a *app) dirs() machine.Dirs { return machine.DirsOf(a.lookFor("")) }
+func (a *app) dirs() machine.Dirs { o, _ := a.lookOptions(""); return machine.DirsOf(o) }
 
 // wholeMachine also asks systemd how services are started.
 func (a *app) wholeMachine(root string) machine.Machine {
@@ -251,23 +251,32 @@ func (a *app) wholeMachine(root string) machine.Machine {
 }
 
 func (a *app) lookFor(root string) machine.Options {
-	o := machine.Options{
+	o, sudo := a.lookOptions(root)
+	if !sudo {
+		host, _, err := engine.Resolve(a.engineFrom())
+		if o.DockerHost = host; err != nil {
+			o.NoHost = err.Error()
+		}
+	}
+	return o
+}
+
+// lookOptions is [app.lookFor] without the engine in use, for which files are read.
+// Under sudo there is none.
+func (a *app) lookOptions(root string) (o machine.Options, sudo bool) {
+	o = machine.Options{
 		GOOS: runtime.GOOS, Root: root, Home: a.home(), Euid: uidOn(runtime.GOOS, a.env.Euid), Getenv: a.env.Getenv, LookPath: exec.LookPath,
 	}
 	if u, err := change.SudoUser(a.env.Getenv("SUDO_UID")); a.underSudo() && err == nil {
 		// What is the user's is done as the user: root looks into nobody's home,
 		// and asks no engine that the user points it to.
 		o.Home, o.UserID, o.Getenv, o.LookPath = "", int(u.UID), nil, nil
-		return o
+		return o, true
 	}
 	if o.Euid == 0 {
 		o.LookPath = nil // root runs what it finds
 	}
-	host, _, err := engine.Resolve(a.engineFrom())
-	if o.DockerHost = host; err != nil {
-		o.NoHost = err.Error()
-	}
-	return o
+	return o, false
 }
 
 // uidOn is the user ID that tools go by. On Windows, elevated or not, there is

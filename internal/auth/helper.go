@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/docker/docker-credential-helpers/client"
@@ -27,7 +28,7 @@ const (
 
 // helperName is what may stand behind docker-credential-: with a slash in it,
 // the name would be a path, and no PATH would be searched.
-var helperName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
+var helperName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`) })
 
 // A helper is a program that keeps credentials, spoken to in the protocol of
 // docker-credential-helpers.
@@ -43,7 +44,7 @@ func (s *Store) openHelper(name string) (*helper, error) {
 	fail := func(why string, err error) (*helper, error) {
 		return nil, &HelperError{Helper: name, Why: why, Err: err}
 	}
-	if len(name) > 64 || !helperName.MatchString(name) {
+	if len(name) > 64 || !helperName().MatchString(name) {
 		return fail("this is not the name of a helper: only a-z, 0-9, dot, hyphen and underscore can stand in one", nil)
 	}
 	if s.options.LookPath == nil {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -183,7 +184,9 @@ func relayName(s *relay.Relay, img ref.Image) (name, tag string) {
 	return s.Addr() + "/" + img.Repository + ":" + tag, tag
 }
 
-var relayShape = regexp.MustCompile(`^127\.0\.0\.1:[0-9]{1,5}/[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+var relayShape = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^127\.0\.0\.1:[0-9]{1,5}/[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+})
 
 // events turns what the engine says of layers into events. all has the layers
 // by the first twelve digits of their digests, as the engine writes them.

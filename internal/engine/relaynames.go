@@ -135,7 +135,7 @@ func (r *Relay) tidy(ctx context.Context, path string) error {
 	c := &record{path: path, lock: lock}
 	raw, _, err := atomicfile.Machine().Read(path+nameSuffix, maxRecord)
 	var n relayed
-	if err != nil || json.Unmarshal(raw, &n) != nil || !relayShape.MatchString(n.Name) {
+	if err != nil || json.Unmarshal(raw, &n) != nil || !relayShape().MatchString(n.Name) {
 		return c.done() // no name that a run of vicr has given
 	}
 	if n.Engine != r.engine.host {

@@ -15,6 +15,9 @@ const (
 	certsD    = "certs.d"
 )
 
+// usualSockets are where the engine that runs as root answers on Linux.
+func usualSockets() []string { return []string{"/var/run/docker.sock", "/run/docker.sock"} }
+
 // binFolders are where distributions, Docker's own packages and Homebrew put programs.
 func binFolders(goos string) []string {
 	dirs := []string{"/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin"}
@@ -60,15 +63,16 @@ func lookDockerLinux(m Machine, o Options) Docker {
 		s.folder = etcDocker
 	}
 	v := variants{m: m, o: o, uid: userID(o)}
-	v.running = lookDockerds(m, o, v.uid)
+	running := lookDockerds(m, o, v.uid)
+	v.running = func() dockerds { return running }
 	s.daemon, s.client = m.program(o, "dockerd"), m.program(o, "docker")
 	d.lookForSnap(v)
 	var root *process
 	if o.Root == "" {
-		s.socket = firstSocket(m, "/var/run/docker.sock", "/run/docker.sock")
+		s.socket = firstSocket(m, usualSockets()...)
 		d.lookAtUser(v, &s)
 		d.lookAtHost(v, &s)
-		if root = engineAt(m, v.running.root, s.socket); root != nil {
+		if root = engineAt(m, running.root, s.socket); root != nil {
 			s.process = "dockerd"
 		}
 	}
@@ -90,10 +94,15 @@ func lookDockerLinux(m Machine, o Options) Docker {
 	}
 	d.Daemon = lookDaemon(m, o, root)
 	d.ConfigFile = d.Daemon.ConfigFile
-	if o.UserID > 0 { // root leaves them to that user
+	d.leaveToUser(o)
+	return d
+}
+
+// leaveToUser drops what is the user's who called sudo: root leaves it to them.
+func (d *Docker) leaveToUser(o Options) {
+	if o.UserID > 0 {
 		d.Variants = slices.DeleteFunc(d.Variants, func(v Variant) bool { return v.User })
 	}
-	return d
 }
 
 // socketOf gives the usual socket to the engine that must be behind it.

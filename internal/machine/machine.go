@@ -98,17 +98,7 @@ type Options struct {
 
 // Look sees what is there. What cannot be read counts as absent.
 func Look(o Options) Machine {
-	o.Home = o.home()
-	if o.Root != "" || o.LookPath == nil {
-		o.LookPath = func(string) (string, error) { return "", fs.ErrNotExist }
-	}
-	m := Machine{GOOS: o.GOOS, Euid: o.Euid, Root: o.Root, Dirs: DirsOf(o), FS: o.FS}
-	if o.Root == "" {
-		m.Home = o.Home
-	} else {
-		// Nothing of a tree is the user's, and nothing runs in it.
-		o.Getenv, o.Show = nil, nil
-	}
+	m, o := begin(o)
 	m.Docker = lookDocker(m, o)
 	if o.Root == "" {
 		m.Docker.Problem = o.NoHost
@@ -121,6 +111,23 @@ func Look(o Options) Machine {
 	m.System = lookSystem(m, o)
 	m.Elsewhere = lookElsewhere(m, o)
 	return m
+}
+
+// begin is the machine of which nothing was looked at yet, and the options that
+// hold for it.
+func begin(o Options) (Machine, Options) {
+	o.Home = o.home()
+	if o.Root != "" || o.LookPath == nil {
+		o.LookPath = func(string) (string, error) { return "", fs.ErrNotExist }
+	}
+	m := Machine{GOOS: o.GOOS, Euid: o.Euid, Root: o.Root, Dirs: DirsOf(o), FS: o.FS}
+	if o.Root == "" {
+		m.Home = o.Home
+	} else {
+		// Nothing of a tree is the user's, and nothing runs in it.
+		o.Getenv, o.Show = nil, nil
+	}
+	return m, o
 }
 
 // Join joins the elements of a path in the form of the machine's GOOS, which

@@ -11,7 +11,7 @@ type variants struct {
 	m       Machine
 	o       Options
 	uid     int // of the user whose folders are meant; 0 or less if that is root, or not known
-	running dockerds
+	running func() dockerds
 }
 
 // runtime is the folder of the user's sockets.
@@ -36,7 +36,7 @@ func (o Options) userConfig() string {
 // (snap/snapcraft.yaml, "layout"); older releases read common/etc/certs.d.
 func (d *Docker) lookForSnap(v variants) {
 	seen := firstOf(v.m, "/snap/bin/docker", "/var/snap/docker")
-	if seen == "" && len(v.running.snap) > 0 {
+	if seen == "" && len(v.running().snap) > 0 {
 		seen = "process dockerd"
 	}
 	if seen == "" {
@@ -49,8 +49,8 @@ func (d *Docker) lookForSnap(v variants) {
 	}
 	s.Daemon.Systemd = v.m.hasSystemd()
 	var args []string
-	if len(v.running.snap) > 0 {
-		p := v.running.snap[0].Process
+	if len(v.running().snap) > 0 {
+		p := v.running().snap[0].Process
 		s.Daemon.Process, s.Daemon.Unit, args = &p, v.m.service(p.PID), p.Args[1:]
 	}
 	s.Daemon.setFlags(v.m, args, "/run/snap.docker/docker.pid", data+"/config/daemon.json")
@@ -71,7 +71,7 @@ func (d *Docker) lookAtUser(v variants, s *signs) {
 			d.addRootless(v, "socket "+socket, socket)
 		}
 	}
-	if len(v.running.user) > 0 {
+	if len(v.running().user) > 0 {
 		d.addRootless(v, "process dockerd", "")
 	}
 	if unit := within(linux, v.o.userConfig(), "systemd", "user", "docker.service"); unit != "" && v.m.exists(unit) {
@@ -150,8 +150,8 @@ func (v variants) rootlessDaemon() Daemon {
 	u, found := v.m.unitFiles(folders, "docker.service")
 	d.Systemd = dir != "" && v.m.isDir(dir+"/systemd") || v.m.hasSystemd()
 	var p *process
-	if len(v.running.user) > 0 {
-		p = &v.running.user[0]
+	if len(v.running().user) > 0 {
+		p = &v.running().user[0]
 	}
 	var args []string
 	if found && d.Systemd {

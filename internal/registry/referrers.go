@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -91,9 +92,11 @@ func tagOf(of v1.Hash) string {
 
 // IsReferrerTag says whether a tag stands for what refers to an image, as the
 // OCI distribution spec's or cosign's.
-func IsReferrerTag(tag string) bool { return referrerTag.MatchString(tag) }
+func IsReferrerTag(tag string) bool { return referrerTag().MatchString(tag) }
 
-var referrerTag = regexp.MustCompile(`^sha(256|512)-[0-9a-f]{64}(\.(sig|att|sbom))?$`)
+var referrerTag = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^sha(256|512)-[0-9a-f]{64}(\.(sig|att|sbom))?$`)
+})
 
 // listed asks the API.
 func (r *Repository) listed(ctx context.Context, of v1.Hash) ([]Referrer, error) {

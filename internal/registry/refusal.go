@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
@@ -52,31 +53,30 @@ type form struct {
 	message  *regexp.Regexp // nil: any
 }
 
-var (
-	// What Harbor 2 answers, with 401 and an empty challenge, where there is no
-	// such project ("project x not found: project x not found").
-	projectShape = regexp.MustCompile(`^project \S+ not found\b`)
-	policyCode   = regexp.MustCompile(`^PROJECT_?POLICY_?VIOLATION$`)
-)
-
 // forms are asked in order. Their sources: src/server/middleware (2.x),
 // src/core/middlewares (1.9, 1.10), src/ui and src/core/proxy/interceptors.go
 // (1.1 to 1.8) of Harbor.
-var forms = []form{
-	{ProjectMissing, []int{401, 403, 404}, nil, projectShape},
-	{ReadOnly, []int{403}, nil, regexp.MustCompile(`(?i)\bread[ -]only mode\b`)},
-	{ProxyProject, []int{403, 405}, nil, regexp.MustCompile(`(?i)\bto a proxy project\b`)},
-	{OverQuota, []int{403, 406, 412, 413, 507}, nil, regexp.MustCompile(`(?i)\bexceed the configured upper limit\b|\bquota exceeded\b`)},
-	{ImmutableTag, []int{403, 412}, nil, regexp.MustCompile(`(?i)\bconfigured as immutable\b`)},
-	{Unsigned, []int{403, 412}, policyCode, regexp.MustCompile(`(?i)\bnot signed\b`)},
-	{Vulnerable, []int{403, 412}, policyCode, regexp.MustCompile(`(?i)\bvulnerabilit(y|ies)\b`)},
-	{ProjectPolicy, []int{403, 412}, policyCode, nil},
-	{ProjectUnnamed, []int{400}, nil, regexp.MustCompile(`(?i)\binvalid repository name\b`)},
-	{IndexRefused, []int{415}, nil, regexp.MustCompile(`(?i)\bmanifest\.list\b`)},
-	{TypeRefused, []int{415}, nil, nil},
-	{TooLarge, []int{413}, nil, nil},
-	{RateLimited, []int{429}, nil, nil},
-}
+var forms = sync.OnceValue(func() []form {
+	// What Harbor 2 answers, with 401 and an empty challenge, where there is no
+	// such project ("project x not found: project x not found").
+	projectShape := regexp.MustCompile(`^project \S+ not found\b`)
+	policyCode := regexp.MustCompile(`^PROJECT_?POLICY_?VIOLATION$`)
+	return []form{
+		{ProjectMissing, []int{401, 403, 404}, nil, projectShape},
+		{ReadOnly, []int{403}, nil, regexp.MustCompile(`(?i)\bread[ -]only mode\b`)},
+		{ProxyProject, []int{403, 405}, nil, regexp.MustCompile(`(?i)\bto a proxy project\b`)},
+		{OverQuota, []int{403, 406, 412, 413, 507}, nil, regexp.MustCompile(`(?i)\bexceed the configured upper limit\b|\bquota exceeded\b`)},
+		{ImmutableTag, []int{403, 412}, nil, regexp.MustCompile(`(?i)\bconfigured as immutable\b`)},
+		{Unsigned, []int{403, 412}, policyCode, regexp.MustCompile(`(?i)\bnot signed\b`)},
+		{Vulnerable, []int{403, 412}, policyCode, regexp.MustCompile(`(?i)\bvulnerabilit(y|ies)\b`)},
+		{ProjectPolicy, []int{403, 412}, policyCode, nil},
+		{ProjectUnnamed, []int{400}, nil, regexp.MustCompile(`(?i)\binvalid repository name\b`)},
+		{IndexRefused, []int{415}, nil, regexp.MustCompile(`(?i)\bmanifest\.list\b`)},
+		{TypeRefused, []int{415}, nil, nil},
+		{TooLarge, []int{413}, nil, nil},
+		{RateLimited, []int{429}, nil, nil},
+	}
+})
 
 func (f form) fits(e *Error) bool {
 	return slices.Contains(f.statuses, e.Status) &&
@@ -103,7 +103,7 @@ func (r *Repository) refusalOf(e *Error, resp *http.Response) Refusal {
 	if denied && e.Elsewhere != "" && e.Op != opPush {
 		return StorageRefused // it knows no users, and was told of none
 	}
-	for _, f := range forms {
+	for _, f := range forms() {
 		if f.fits(e) {
 			return f.refusal
 		}

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"net/http"
 	"regexp"
+	"sync"
 )
 
 // A kind is what a path below /v2/ is about.
@@ -38,16 +39,20 @@ const (
 
 // routePatterns are all paths that name a repository, each with the repository
 // and a reference, which may be empty.
-var routePatterns = []struct {
+var routePatterns = sync.OnceValue(func() []routePattern {
+	return []routePattern{
+		{kindManifest, below(`/manifests/(\w[\w.-]{0,127}|` + digestPart + `)`)},
+		{kindBlob, below(`/blobs/(` + digestPart + `)`)},
+		{kindUploads, below(`/blobs/uploads/()`)},
+		{kindUpload, below(`/blobs/uploads/([0-9A-Za-z-]+)`)},
+		{kindTags, below(`/tags/list()`)},
+		{kindReferrers, below(`/referrers/(` + digestPart + `)`)},
+	}
+})
+
+type routePattern struct {
 	kind kind
 	re   *regexp.Regexp
-}{
-	{kindManifest, below(`/manifests/(\w[\w.-]{0,127}|` + digestPart + `)`)},
-	{kindBlob, below(`/blobs/(` + digestPart + `)`)},
-	{kindUploads, below(`/blobs/uploads/()`)},
-	{kindUpload, below(`/blobs/uploads/([0-9A-Za-z-]+)`)},
-	{kindTags, below(`/tags/list()`)},
-	{kindReferrers, below(`/referrers/(` + digestPart + `)`)},
 }
 
 func below(rest string) *regexp.Regexp {
@@ -61,7 +66,7 @@ func parseRoute(path string) route {
 	case "/v2/_catalog":
 		return route{kind: kindCatalog}
 	}
-	for _, p := range routePatterns {
+	for _, p := range routePatterns() {
 		if m := p.re.FindStringSubmatch(path); m != nil {
 			return route{kind: p.kind, repo: m[1], ref: m[2]}
 		}

@@ -174,30 +174,51 @@ func (s *Store) change(ctx context.Context, edit func(*v1.IndexManifest) error) 
 	return atomicfile.Machine().Write(filepath.Join(s.dir, indexFile), after, mode)
 }
 
+// unchanged says whether edit would leave index.json as it is. No lock is needed
+// to see that: the file is replaced as a whole. In doubt it is not.
+func (s *Store) unchanged(ctx context.Context, edit func(*v1.IndexManifest) error) bool {
+	index, marked, err := s.readMarked(ctx)
+	if err != nil || !marked {
+		return false
+	}
+	before, err := json.Marshal(index)
+	if err != nil || edit(&index) != nil {
+		return false
+	}
+	after, err := json.Marshal(index)
+	return err == nil && bytes.Equal(before, after)
+}
+
 // readIndex reads index.json. The error wraps [fs.ErrNotExist] if there is none.
-func (s *Store) readIndex(ctx context.Context) (index v1.IndexManifest, err error) {
+func (s *Store) readIndex(ctx context.Context) (v1.IndexManifest, error) {
+	index, _, err := s.readMarked(ctx)
+	return index, err
+}
+
+// readMarked is readIndex that also says whether there is what [Store.mark] makes.
+func (s *Store) readMarked(ctx context.Context) (index v1.IndexManifest, marked bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return index, err
+		return index, false, err
 	}
 	if err := s.check(); err != nil {
-		return index, err
+		return index, false, err
 	}
-	if _, err := s.checkVersion(); err != nil {
-		return index, err
+	if marked, err = s.checkVersion(); err != nil {
+		return index, marked, err
 	}
 	raw, err := s.read(indexFile, maxIndex)
 	if err != nil {
-		return index, err
+		return index, marked, err
 	}
 	if err := json.Unmarshal(raw, &index); err != nil {
-		return index, &LayoutError{Dir: s.dir, Why: "index.json cannot be read: " + strconv.Quote(err.Error())}
+		return index, marked, &LayoutError{Dir: s.dir, Why: "index.json cannot be read: " + strconv.Quote(err.Error())}
 	}
 	for _, d := range index.Manifests {
 		if _, err := v1.NewHash(d.Digest.String()); err != nil || d.Size < 0 {
-			return index, &LayoutError{Dir: s.dir, Why: "index.json has an entry without a usable digest or size"}
+			return index, marked, &LayoutError{Dir: s.dir, Why: "index.json has an entry without a usable digest or size"}
 		}
 	}
-	return index, nil
+	return index, marked, nil
 }
 
 // nameOf is the name by which an entry is shown.

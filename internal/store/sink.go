@@ -172,9 +172,11 @@ func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error
 	if err := s.PutManifest(ctx, root, raw); err != nil {
 		return err
 	}
-	return s.store.change(ctx, func(index *v1.IndexManifest) error {
-		return s.store.set(index, s.name, root)
-	})
+	name := func(index *v1.IndexManifest) error { return s.store.set(index, s.name, root) }
+	if s.store.unchanged(ctx, name) {
+		return nil
+	}
+	return s.store.change(ctx, name)
 }
 
 // Close lets others collect what no image needs.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -196,20 +197,21 @@ func shortened(s string) string {
 	return string(bytes.ToValidUTF8([]byte(s[:maxStepText]), nil)) + "..."
 }
 
-var (
-	// ENV and ARG, as docker's builder and BuildKit write them.
-	setsValue = regexp.MustCompile(`^((?:/bin/sh -c #\(nop\)\s+|\S+ -c #\(nop\)\s+)?(?:ENV|ARG)\s+[^\s=]+)[\s=]`)
-	// The build arguments of a RUN: |2 NAME=value NAME=value command.
-	withArgs = regexp.MustCompile(`^((?:RUN )?)\|\d+ `)
-)
+// setsValue are ENV and ARG, as docker's builder and BuildKit write them.
+var setsValue = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^((?:/bin/sh -c #\(nop\)\s+|\S+ -c #\(nop\)\s+)?(?:ENV|ARG)\s+[^\s=]+)[\s=]`)
+})
+
+// withArgs are the build arguments of a RUN: |2 NAME=value NAME=value command.
+var withArgs = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^((?:RUN )?)\|\d+ `) })
 
 // withoutValues leaves out of a command what it sets: tokens are often handed to
 // a build so.
 func withoutValues(by string) string {
-	if m := setsValue.FindStringSubmatch(by); m != nil {
+	if m := setsValue().FindStringSubmatch(by); m != nil {
 		return m[1] + "=..."
 	}
-	m := withArgs.FindStringSubmatch(by)
+	m := withArgs().FindStringSubmatch(by)
 	if m == nil {
 		return by
 	}
