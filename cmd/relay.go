@@ -16,8 +16,8 @@ import (
 )
 
 // relay is the way by which an engine itself pulls and pushes; the error is
-// [engine.ErrNoRelay] where a place is none.
-func (a *app) relay(at place) (*engine.Relay, error) {
+// [engine.ErrNoRelay] where a place is none. open may be nil.
+func (a *app) relay(at place, open func(ref.Image) transfer.Source) (*engine.Relay, error) {
 	e, ok := at.(enginePlace)
 	if !ok {
 		return nil, engine.ErrNoRelay
@@ -26,6 +26,7 @@ func (a *app) relay(at place) (*engine.Relay, error) {
 	if d := a.dirs(); d.State != "" && d.Cache != "" {
 		o = engine.RelayOptions{
 			Names: filepath.Join(d.State, "relay"), Blobs: memo.OpenBlobs(d.Cache), Manifests: memo.OpenManifests(d.Cache),
+			Open: open,
 		}
 	}
 	return e.Relay(o), nil
@@ -34,7 +35,7 @@ func (a *app) relay(at place) (*engine.Relay, error) {
 // relayPull has the engine pull img. A nil platform is all of them, which no
 // engine pulls at once.
 func (a *app) relayPull(ctx context.Context, at place, img ref.Image, src transfer.Source, head engine.Header, p *v1.Platform, onEvent func(transfer.Event)) (transfer.Result, error) {
-	r, err := a.relay(at)
+	r, err := a.relay(at, nil)
 	if err != nil || p == nil {
 		return transfer.Result{}, engine.ErrNoRelay
 	}
@@ -44,8 +45,8 @@ func (a *app) relayPull(ctx context.Context, at place, img ref.Image, src transf
 // relayPush has the engine push img. It pushes all that it has: one platform of
 // several is no matter of it. What the registry would keep in no list is pushed
 // again: the engine may make another kind of manifest of it.
-func (a *app) relayPush(ctx context.Context, at place, img ref.Image, dst *registry.Repository, asks auth.Asks, how transfer.Options) (transfer.Result, error) {
-	r, err := a.relay(at)
+func (a *app) relayPush(ctx context.Context, at place, img ref.Image, dst *registry.Repository, to *road, asks auth.Asks, how transfer.Options) (transfer.Result, error) {
+	r, err := a.relay(at, func(other ref.Image) transfer.Source { return registry.Open(other, to.auth, to.base) })
 	if err != nil || how.Platform != nil {
 		return transfer.Result{}, engine.ErrNoRelay
 	}

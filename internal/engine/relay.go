@@ -39,6 +39,9 @@ type RelayOptions struct {
 	Names     string          // folder for the names that it gives images; made when it is needed
 	Blobs     *memo.Blobs     // may be nil
 	Manifests *memo.Manifests // may be nil
+	// Open opens what the registry that is pushed to has under a name; nil: it is
+	// not looked for there.
+	Open func(ref.Image) transfer.Source
 }
 
 // A Relay has the engine itself pull and push, through a registry on loopback

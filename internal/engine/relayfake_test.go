@@ -98,7 +98,7 @@ func (p *puller) inspect(w http.ResponseWriter, name string) {
 			tags = append(tags, tag)
 		}
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"Id": id, "RepoTags": tags, "RepoDigests": p.digests[id], "RootFS": map[string]any{"Layers": diffIDs(p.images[id][mustHash(id)])}})
+	_ = json.NewEncoder(w).Encode(map[string]any{"Id": id, "RepoTags": tags, "RepoDigests": p.digests[id], "Os": "linux", "Architecture": "amd64", "RootFS": map[string]any{"Layers": diffIDs(p.images[id][mustHash(id)])}})
 }
 
 func (p *puller) list(w http.ResponseWriter) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,8 +31,10 @@ type pushing struct {
 
 // Push takes img out of the engine to dst. If it is known what the image was
 // pulled or pushed as, and the registry has just that under the name, that is
-// one HEAD; unless again says no of that, which may be nil. Blobs that the registry is known to have elsewhere are mounted.
-// Errors are those of dst, a [*ResponseError], an [*UnavailableError], [ErrNoRelay], or
+// one HEAD; unless again says no of that, which may be nil. If the registry has the
+// manifest elsewhere, that is put here, and its blobs are mounted, without the
+// engine; blobs that the registry is known to have elsewhere are mounted in any
+// case. Errors are those of dst, a [*ResponseError], an [*UnavailableError], [ErrNoRelay], or
 // wrap [transfer.ErrNotFound] if the engine has no such image.
 func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, again func(v1.Descriptor) bool, on func(transfer.Event)) (transfer.Result, error) {
 	_ = r.Tidy(ctx) // the next run tries again
@@ -47,7 +50,14 @@ func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, again 
 		tell(on, desc)
 		return transfer.Result{Resolved: desc, Root: desc}, nil
 	}
-	return p.push(ctx)
+	if res, done := p.pushKnown(ctx, again); done {
+		return res, nil
+	}
+	res, err := p.push(ctx)
+	if errors.Is(err, ErrNoRelay) { // it is to be saved
+		p.learn(ctx)
+	}
+	return res, err
 }
 
 // pushed says whether the registry has just this image under the name, and as
