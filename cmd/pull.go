@@ -120,6 +120,9 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 	moved, err := a.relayPull(ctx, at, img, src, from, p, onEvent)
 	if errors.Is(err, engine.ErrNoRelay) {
 		moved, err = a.copyTo(ctx, at, img, src, transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
+		if err == nil {
+			a.loaded(ctx, at, img, p, moved)
+		}
 	}
 	done()
 	if err != nil {

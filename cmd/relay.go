@@ -42,6 +42,13 @@ func (a *app) relayPull(ctx context.Context, at place, img ref.Image, src transf
 	return r.Pull(ctx, img, src, head, *p, onEvent)
 }
 
+// loaded remembers what was pulled without the relay, if that was into an engine.
+func (a *app) loaded(ctx context.Context, at place, img ref.Image, p *v1.Platform, moved transfer.Result) {
+	if r, err := a.relay(at, nil); err == nil && p != nil {
+		r.Loaded(ctx, img, *p, moved)
+	}
+}
+
 // relayPush has the engine push img. It pushes all that it has: one platform of
 // several is no matter of it. What the registry would keep in no list is pushed
 // again: the engine may make another kind of manifest of it.

@@ -252,6 +252,22 @@ func (p *pulling) remember(id string) {
 	}
 }
 
+// Loaded notes what the engine calls img, which was loaded for a platform as moved
+// says, since no relay could be used: the next pull then asks the registry for no
+// more than what the name stands for.
+func (r *Relay) Loaded(ctx context.Context, img ref.Image, platform v1.Platform, moved transfer.Result) {
+	name, _, err := taggedName(img.String())
+	if err != nil || name == "" {
+		return
+	}
+	id, err := r.engine.imageID(ctx, name)
+	if err != nil {
+		return // what is not remembered costs a few requests
+	}
+	p := &pulling{Relay: r, img: img, platform: platform, resolved: moved.Resolved, root: moved.Root}
+	p.remember(id)
+}
+
 func (p *pulling) result(moved int64) transfer.Result {
 	var all int64
 	for _, b := range distinct(append([]v1.Descriptor{p.config}, p.layers...)) {
