@@ -38,12 +38,13 @@ type pushing struct {
 // wrap [transfer.ErrNotFound] if the engine has no such image.
 func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, again func(v1.Descriptor) bool, on func(transfer.Event)) (transfer.Result, error) {
 	_ = r.Tidy(ctx) // the next run tries again
-	now, err := r.engine.look(ctx, img.String())
+	name := r.o.named(img)
+	now, err := r.engine.look(ctx, name)
 	if err != nil {
 		return transfer.Result{}, err
 	}
 	if now == nil {
-		return transfer.Result{}, fmt.Errorf("%s in the engine: %w", img, transfer.ErrNotFound)
+		return transfer.Result{}, fmt.Errorf("%s in the engine: %w", name, transfer.ErrNotFound)
 	}
 	p := &pushing{Relay: r, img: img, dst: dst, on: on, now: now}
 	if desc, has := p.pushed(ctx); has && (again == nil || again(desc)) {
