@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vicr-cli/vicr/internal/auth"
+	"github.com/vicr-cli/vicr/internal/engine"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -223,7 +225,13 @@ func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, fr
 			a.warnUnlisted(c.asks, to.img, root, onePlatformOf(from.typed(o.src), to.img.String()))
 		}
 	}
-	moved, err := transfer.Copy(ctx, src, dst, options)
+	moved, err := a.copyByRelay(ctx, src, from, to, c.asks, options)
+	if errors.Is(err, engine.ErrNoRelay) {
+		moved, err = transfer.Copy(ctx, src, dst, options)
+		if err == nil && from.at == nil && to.at != nil {
+			a.loaded(ctx, to.at, to.img, from.img, options.Platform, moved)
+		}
+	}
 	if err != nil {
 		return res, "", to.refused(from.typed(o.src), ofImage(from.img, err))
 	}

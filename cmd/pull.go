@@ -117,9 +117,12 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 	onEvent, done := a.progress()
 	from := registry.Open(img, r.auth, r.base).Within(o.shared.streams).Watched(onEvent)
 	src := transfer.Keep(from) // both roads ask for manifests
-	moved, err := a.relayPull(ctx, at, img, src, from, p, onEvent)
+	moved, err := a.relayPull(ctx, at, img, img, src, from, p, onEvent)
 	if errors.Is(err, engine.ErrNoRelay) {
 		moved, err = a.copyTo(ctx, at, img, src, transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
+		if err == nil {
+			a.loaded(ctx, at, img, img, p, moved)
+		}
 	}
 	done()
 	if err != nil {

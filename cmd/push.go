@@ -115,7 +115,10 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	}
 	ctx = auth.WithScope(ctx, "repository:"+img.Repository+":pull,push") // one token for all
 	how := transfer.Options{Platform: p, Jobs: o.jobs, OnBegin: func(root v1.Descriptor) { a.warnUnlisted(asks, img, root, onePlatform(img)) }}
-	moved, err := a.relayPush(ctx, at, img, dst, asks, how)
+	onEvent, done := a.progress()
+	how.OnEvent = onEvent
+	moved, err := a.relayPush(ctx, at, img, img, dst, r, asks, how)
+	done()
 	if errors.Is(err, engine.ErrNoRelay) {
 		moved, err = a.copyFrom(ctx, at, img, dst, how)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -40,6 +41,10 @@ type RelayOptions struct {
 	Names     string          // folder for the names that it gives images; made when it is needed
 	Blobs     *memo.Blobs     // may be nil
 	Manifests *memo.Manifests // may be nil
+	Name      string          // of the image in the engine; "": that in the registry
+	// Open opens what the registry that is pushed to has under a name; nil: it is
+	// not looked for there.
+	Open func(ref.Image) transfer.Source
 }
 
 // A Relay has the engine itself pull and push, through a registry on loopback
@@ -52,6 +57,9 @@ type Relay struct {
 
 // Relay returns the engine's relay. Nothing is asked yet.
 func (e *Engine) Relay(o RelayOptions) *Relay { return &Relay{engine: e, o: o} }
+
+// named is what the engine calls img.
+func (o RelayOptions) named(img ref.Image) string { return cmp.Or(o.Name, img.String()) }
 
 // A Header is a source that says what its name stands for, for less than it
 // takes to get that.

@@ -99,7 +99,7 @@ func (p *puller) inspect(w http.ResponseWriter, name string) {
 			tags = append(tags, tag)
 		}
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"Id": id, "Descriptor": p.says, "RepoTags": tags, "RepoDigests": p.digests[id], "RootFS": map[string]any{"Layers": diffIDs(p.images[id][mustHash(id)])}})
+	_ = json.NewEncoder(w).Encode(map[string]any{"Id": id, "Descriptor": p.says, "RepoTags": tags, "RepoDigests": p.digests[id], "Os": "linux", "Architecture": "amd64", "RootFS": map[string]any{"Layers": diffIDs(p.images[id][mustHash(id)])}})
 }
 
 func (p *puller) list(w http.ResponseWriter) {

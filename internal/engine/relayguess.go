@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
 )
 
@@ -39,20 +40,38 @@ func (p *pushing) here(names []string) (repositories []string) {
 	return repositories
 }
 
-// beside looks for images of the registry that begin with the same layer, those
+// beside names the repositories of images that begin with the same layer, those
 // with the most in common first.
-func (p *pushing) beside(ctx context.Context) []string {
+func (p *pushing) beside(ctx context.Context) (repos []string) {
+	for _, o := range p.others(ctx) {
+		for _, repo := range p.here(o.img.RepoDigests) {
+			if !slices.Contains(repos, repo) {
+				repos = append(repos, repo)
+			}
+		}
+	}
+	return repos
+}
+
+// An other image of the registry that is in the engine.
+type other struct {
+	img    *image.InspectResponse
+	shared int // layers, from the lowest up
+}
+
+// others looks for images of the registry that begin with the same layer, those
+// with the most in common first.
+func (p *pushing) others(ctx context.Context) (all []other) {
 	ctx, stop := p.engine.guard(ctx)
 	defer stop()
 	list, err := p.engine.api.ImageList(ctx, client.ImageListOptions{})
 	if err != nil {
 		return nil // a guess is not worth an error
 	}
-	common := map[string]int{}
 	looked := 0
 	for _, one := range list.Items {
-		repos := p.here(one.RepoDigests)
-		if len(repos) == 0 || one.ID == p.now.ID {
+		here := slices.ContainsFunc(one.RepoDigests, func(text string) bool { return strings.HasPrefix(text, p.img.Host.String()+"/") })
+		if !here || one.ID == p.now.ID {
 			continue
 		}
 		if looked++; looked > maxBeside {
@@ -62,24 +81,12 @@ func (p *pushing) beside(ctx context.Context) []string {
 		if err != nil || img == nil {
 			continue
 		}
-		n := sharedLayers(img.RootFS.Layers, p.now.RootFS.Layers)
-		for _, repo := range repos {
-			common[repo] = max(common[repo], n)
+		if n := sharedLayers(img.RootFS.Layers, p.now.RootFS.Layers); n > 0 {
+			all = append(all, other{img, n})
 		}
 	}
-	var repos []string
-	for repo, n := range common {
-		if n > 0 {
-			repos = append(repos, repo)
-		}
-	}
-	slices.SortFunc(repos, func(a, b string) int {
-		if common[a] != common[b] {
-			return common[b] - common[a]
-		}
-		return strings.Compare(a, b)
-	})
-	return repos
+	slices.SortStableFunc(all, func(a, b other) int { return b.shared - a.shared })
+	return all
 }
 
 func sharedLayers(a, b []string) (n int) {

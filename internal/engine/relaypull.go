@@ -40,7 +40,7 @@ type pulling struct {
 // takes one HEAD. Errors are those of src, a [*ResponseError], an
 // [*UnavailableError], or [ErrNoRelay].
 func (r *Relay) Pull(ctx context.Context, img ref.Image, src transfer.Source, head Header, platform v1.Platform, on func(transfer.Event)) (transfer.Result, error) {
-	name, _, err := taggedName(img.String())
+	name, _, err := taggedName(r.o.named(img))
 	if err != nil || name == "" {
 		return transfer.Result{}, errors.Join(err, ErrNoRelay) // a digest alone is no name that can be given
 	}
@@ -250,6 +250,22 @@ func (p *pulling) remember(id string) {
 	if p.config.Digest != (v1.Hash{}) {
 		_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, digests(append([]v1.Descriptor{p.config}, p.layers...))...)
 	}
+}
+
+// Loaded notes what the engine calls img, which was loaded for a platform as moved
+// says, since no relay could be used: the next pull then asks the registry for no
+// more than what the name stands for.
+func (r *Relay) Loaded(ctx context.Context, img ref.Image, platform v1.Platform, moved transfer.Result) {
+	name, _, err := taggedName(r.o.named(img))
+	if err != nil || name == "" {
+		return
+	}
+	id, err := r.engine.imageID(ctx, name)
+	if err != nil {
+		return // what is not remembered costs a few requests
+	}
+	p := &pulling{Relay: r, img: img, platform: platform, resolved: moved.Resolved, root: moved.Root}
+	p.remember(id)
 }
 
 func (p *pulling) result(moved int64) transfer.Result {

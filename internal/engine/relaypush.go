@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,32 +32,41 @@ type pushing struct {
 
 // Push takes img out of the engine to dst. If it is known what the image was
 // pulled or pushed as, and the registry has just that under the name, that is
-// one HEAD; unless again says no of that. Blobs that the registry is known to have elsewhere
-// are mounted. Before a byte is sent, begin is told what the engine says that it
-// will push, if it does: an index may come out as one of its images. All three
-// functions may be nil.
+// one HEAD; unless again says no of that. If the registry has the manifest
+// elsewhere, that is put here, and its blobs are mounted, without the engine; blobs
+// that the registry is known to have elsewhere are mounted in any case. Before the
+// engine sends a byte, begin is told what it says that it will push, if it does: an
+// index may come out as one of its images. All three functions may be nil.
 // Errors are those of dst, a [*ResponseError], an [*UnavailableError], [ErrNoRelay], or
 // wrap [transfer.ErrNotFound] if the engine has no such image.
 func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, again func(v1.Descriptor) bool, begin func(v1.Descriptor), on func(transfer.Event)) (transfer.Result, error) {
 	_ = r.Tidy(ctx) // the next run tries again
-	now, err := r.engine.look(ctx, img.String())
+	name := r.o.named(img)
+	now, err := r.engine.look(ctx, name)
 	if err != nil {
 		return transfer.Result{}, err
 	}
 	if now == nil {
-		return transfer.Result{}, fmt.Errorf("%s in the engine: %w", img, transfer.ErrNotFound)
+		return transfer.Result{}, fmt.Errorf("%s in the engine: %w", name, transfer.ErrNotFound)
 	}
 	p := &pushing{Relay: r, img: img, dst: dst, on: on, now: now}
 	if desc, has := p.pushed(ctx); has && (again == nil || again(desc)) {
 		tell(on, desc)
 		return transfer.Result{Resolved: desc, Root: desc}, nil
 	}
+	if res, done := p.pushKnown(ctx, again); done {
+		return res, nil
+	}
 	if d := now.Descriptor; d != nil && begin != nil {
 		if digest, err := v1.NewHash(d.Digest.String()); err == nil {
 			begin(v1.Descriptor{MediaType: types.MediaType(d.MediaType), Digest: digest, Size: d.Size})
 		}
 	}
-	return p.push(ctx)
+	res, err := p.push(ctx)
+	if errors.Is(err, ErrNoRelay) { // it is to be saved
+		p.learn(ctx)
+	}
+	return res, err
 }
 
 // pushed says whether the registry has just this image under the name, and as

@@ -38,6 +38,7 @@ type Repository struct {
 
 	streams *Streams             // see Within; nil: no limit, and one connection a blob
 	watch   func(transfer.Event) // see Watched
+	memory  *partMemory          // see PutStream
 
 	mu     sync.Mutex
 	last   manifest // what Resolve got: Manifest need not ask again
@@ -56,7 +57,10 @@ var (
 // rt authenticates, and decides what may be spoken to, as [wire.Transport]
 // does. Nothing is asked yet.
 func Open(img ref.Image, rt http.RoundTripper, base *url.URL) *Repository {
-	return &Repository{img: img, rt: rt, base: base, wait: pause, cancelTime: cancelTime, watch: func(transfer.Event) {}}
+	return &Repository{
+		img: img, rt: rt, base: base, wait: pause, cancelTime: cancelTime,
+		watch: func(transfer.Event) {}, memory: newPartMemory(maxStreamed, streamChunk),
+	}
 }
 
 // Ping asks for the root of the API, by the road that pull and push take.

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,12 +12,15 @@ import (
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
-// streamChunk is how much of a blob is sent with one request while its digest is
-// not known, in bytes. Two of them are in memory, one filled while the other is
-// sent. A part on S3 has 5 MiB and more, without which Distribution copies it.
-const streamChunk = 6 << 20
-
-const partBuffers = 2
+const (
+	// streamChunk is how much of a blob is sent with one request while its digest
+	// is not known, in bytes. A part on S3 has that and more, without which
+	// Distribution copies it.
+	streamChunk = 5 << 20
+	// maxStreamed is how many blobs stream in at the same time: as many as engines
+	// send.
+	maxStreamed = 5
+)
 
 var _ transfer.Streamer = (*Repository)(nil)
 
@@ -30,6 +32,10 @@ var _ transfer.Streamer = (*Repository)(nil)
 // something else, or if name says another size than came; those of src and of
 // the round-tripper. It returns when a read of src that is under way has ended.
 func (r *Repository) PutStream(ctx context.Context, src io.Reader, name func() v1.Descriptor) error {
+	if err := r.memory.enter(ctx); err != nil {
+		return err
+	}
+	defer r.memory.leave()
 	u, err := r.post(ctx)
 	if err != nil {
 		return err
@@ -47,26 +53,39 @@ type piecewise struct{ sending }
 
 func (p *piecewise) run(ctx context.Context, src io.Reader, name func() v1.Descriptor) error {
 	ctx, stop := context.WithCancel(ctx)
-	parts := readParts(ctx, src, p.partSize())
+	parts := readParts(ctx, src, p.partSize(), p.r.memory)
 	defer parts.drain()
 	defer stop()
 	for part := range parts.full {
-		if part.err != nil {
-			return part.err
+		err := part.err
+		switch {
+		case err != nil:
+		case part.last:
+			err = p.end(ctx, part.data, name())
+		default:
+			err = p.sendPart(ctx, part.data)
 		}
-		if err := p.sendPart(ctx, part.data); err != nil {
+		parts.memory.free(part.data)
+		if err != nil || part.last {
 			return err
 		}
-		parts.free <- part.data[:cap(part.data)]
 	}
-	if err := ctx.Err(); err != nil {
-		return err
+	return ctx.Err()
+}
+
+// end sends what is left, and the name: together where that is the whole blob,
+// as blobs of that size are sent that are known before.
+func (p *piecewise) end(ctx context.Context, rest blocks, desc v1.Descriptor) error {
+	if size := p.at.offset + rest.size(); size != desc.Size {
+		return &transfer.DigestError{What: "blob", Want: desc.Digest, Size: size, Of: desc.Size}
 	}
-	desc := name()
-	if desc.Size != p.at.offset {
-		return &transfer.DigestError{What: "blob", Want: desc.Digest, Size: p.at.offset, Of: desc.Size}
+	if p.at.offset > 0 && rest.size() > 0 {
+		if err := p.sendPart(ctx, rest); err != nil {
+			return err
+		}
+		rest = nil
 	}
-	return p.close(ctx, desc)
+	return p.close(ctx, desc, rest)
 }
 
 // partSize is how large the parts are, in bytes: what the registry asks for, if
@@ -80,52 +99,60 @@ func (p *piecewise) partSize() int64 {
 }
 
 // sendPart sends data, which begins where the upload goes on.
-func (p *piecewise) sendPart(ctx context.Context, data []byte) error {
+func (p *piecewise) sendPart(ctx context.Context, data blocks) error {
 	begin := p.at.offset
-	end := begin + int64(len(data))
+	end := begin + data.size()
 	return p.patiently(ctx, func() error {
-		if p.at.unsure {
-			p.desc.Size = end // there is no more of it yet
-			if err := p.ask(ctx); err != nil {
-				return err
-			}
+		if err := p.settle(ctx, begin, end); err != nil || p.at.offset == end {
+			return err
 		}
-		if p.at == nil && begin == 0 { // all of it is here still
-			u, err := p.r.post(ctx)
-			if err != nil {
-				return err
-			}
-			p.at = u
+		body, open := bodyOf(ctx, data, p.at.offset-begin)
+		defer body.end()
+		size := end - p.at.offset
+		p.at.unsure = true
+		resp, err := p.r.sendPart(ctx, http.MethodPatch, p.at.at, size, open, sentRange(p.at.offset, size))
+		if err != nil {
+			return err
 		}
-		switch {
-		case p.at == nil, p.at.offset < begin:
-			return errStreamLost
-		case p.at.offset == end:
-			return nil
-		}
-		return p.patch(ctx, data[p.at.offset-begin:])
+		discard(resp)
+		return p.took(resp, size)
 	})
 }
 
-func (p *piecewise) patch(ctx context.Context, rest []byte) error {
-	// The buffer is filled again when this returns: who reads it still is stopped.
-	body := newUpload(ctx, func(context.Context, int64) (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(rest)), nil
-	})
-	defer body.end()
-	size := int64(len(rest))
-	open := func() (io.ReadCloser, error) { return body.from(0) }
-	p.at.unsure = true
-	resp, err := p.r.sendPart(ctx, http.MethodPatch, p.at.at, size, open, sentRange(p.at.offset, size))
-	if err != nil {
-		return err
+// settle finds out where the upload goes on, if that is unsure. What is here is
+// all of the blob from begin to end.
+func (p *piecewise) settle(ctx context.Context, begin, end int64) error {
+	if p.at.unsure {
+		p.desc.Size = end // there is no more of it yet
+		if err := p.ask(ctx); err != nil {
+			return err
+		}
 	}
-	discard(resp)
-	return p.took(resp, size)
+	if p.at == nil && begin == 0 { // all of it is here still
+		u, err := p.r.post(ctx)
+		if err != nil {
+			return err
+		}
+		p.at = u
+	}
+	if p.at == nil || p.at.offset < begin {
+		return errStreamLost
+	}
+	return nil
 }
 
-// close finishes the upload. An answer that was lost is looked for.
-func (p *piecewise) close(ctx context.Context, desc v1.Descriptor) error {
+// bodyOf gives out data from an offset on as often as it is asked for, until it is
+// ended: the memory is filled again then.
+func bodyOf(ctx context.Context, data blocks, offset int64) (*upload, func() (io.ReadCloser, error)) {
+	body := newUpload(ctx, func(context.Context, int64) (io.ReadCloser, error) {
+		return io.NopCloser(data.from(offset)), nil
+	})
+	return body, func() (io.ReadCloser, error) { return body.from(0) }
+}
+
+// close finishes the upload, with all of the blob if whole is not empty. An
+// answer that was lost is looked for.
+func (p *piecewise) close(ctx context.Context, desc v1.Descriptor, whole blocks) error {
 	lost := false
 	return p.patiently(ctx, func() error {
 		if lost {
@@ -134,7 +161,16 @@ func (p *piecewise) close(ctx context.Context, desc v1.Descriptor) error {
 			}
 		}
 		lost = true
-		return p.r.finish(ctx, p.at, desc, 0, nil)
+		if whole.size() == 0 {
+			return p.r.finish(ctx, p.at, desc, 0, nil)
+		}
+		if err := p.settle(ctx, 0, desc.Size); err != nil {
+			return err
+		}
+		body, open := bodyOf(ctx, whole, p.at.offset)
+		defer body.end()
+		p.at.unsure = true
+		return p.r.finish(ctx, p.at, desc, desc.Size-p.at.offset, open)
 	})
 }
 
@@ -164,63 +200,3 @@ func (p *piecewise) patiently(ctx context.Context, do func() error) error {
 
 // errStreamLost says that a blob that cannot be read again has to be.
 var errStreamLost = errors.New("the registry dropped an upload of which only the end is left")
-
-// parts are the pieces of a stream, read ahead by one.
-type parts struct {
-	full chan piece  // closed at the end
-	free chan []byte // buffers
-}
-
-type piece struct {
-	data []byte
-	err  error
-}
-
-// readParts reads src in pieces of size bytes, until its end or that of ctx. A
-// read that waits when ctx ends has to end by itself.
-func readParts(ctx context.Context, src io.Reader, size int64) *parts {
-	p := &parts{full: make(chan piece), free: make(chan []byte, partBuffers)}
-	for range partBuffers {
-		p.free <- nil
-	}
-	go func() {
-		defer close(p.full)
-		for p.next(ctx, src, size) {
-		}
-	}()
-	return p
-}
-
-// next reads one piece, and says whether there may be another.
-func (p *parts) next(ctx context.Context, src io.Reader, size int64) bool {
-	var buffer []byte
-	select {
-	case buffer = <-p.free:
-	case <-ctx.Done():
-		return false
-	}
-	if buffer == nil {
-		buffer = make([]byte, size)
-	}
-	n, err := io.ReadFull(src, buffer)
-	next := piece{data: buffer[:n]}
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF):
-		return false
-	case !errors.Is(err, io.ErrUnexpectedEOF):
-		next = piece{err: fmt.Errorf("read blob: %w", err)}
-	}
-	select {
-	case p.full <- next:
-		return err == nil
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// drain waits until nothing is read any more.
-func (p *parts) drain() {
-	for range p.full { //nolint:revive // what is left is not wanted
-	}
-}

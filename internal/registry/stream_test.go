@@ -23,7 +23,7 @@ import (
 // again where the connection was cut.
 func TestPutStream(t *testing.T) {
 	t.Parallel()
-	const part = 6 * mib
+	const part = 5 * mib
 	for name, test := range map[string]struct {
 		size   int
 		broken testkit.Broken
@@ -34,14 +34,16 @@ func TestPutStream(t *testing.T) {
 		once   int64 // cut there, once
 	}{
 		"nothing":                           {0, testkit.KeepsBytes, 0, 0, true, 0, 0},
-		"a byte":                            {1, testkit.KeepsBytes, 0, 0, true, 1, 0},
+		"a byte":                            {1, testkit.KeepsBytes, 0, 0, true, 0, 0},
 		"one part":                          {part, testkit.KeepsBytes, 0, 0, true, 1, 0},
 		"one part and a byte":               {part + 1, testkit.KeepsBytes, 0, 0, true, 2, 0},
 		"small chunks":                      {3 * mib, testkit.KeepsBytes, 0, mib, true, 3, 0},
-		"cut":                               {2*part + 5, testkit.KeepsBytes, 5 * mib, 0, true, 5, 0},
-		"cut, whole parts are kept":         {3 * part, testkit.KeepsParts, 10 * mib, 0, true, 5, 0},
+		"cut":                               {2*part + 5, testkit.KeepsBytes, 4 * mib, 0, true, 5, 0},
+		"cut, whole parts are kept":         {3 * part, testkit.KeepsParts, 8 * mib, 0, true, 5, 0},
 		"cut, nothing is kept":              {2 * part, testkit.DropsUploads, 8 * mib, 0, false, 2, 0},
-		"cut in the first, nothing is kept": {part - 1, testkit.DropsUploads, 0, 0, true, 2, 4 * mib},
+		"cut in the first, nothing is kept": {part, testkit.DropsUploads, 0, 0, true, 2, 4 * mib},
+		"cut in all there is":               {part - 1, testkit.DropsUploads, 0, 0, true, 0, 4 * mib},
+		"cut in all there is, it is kept":   {part - 1, testkit.KeepsBytes, 0, 0, true, 0, 4 * mib},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -87,7 +89,7 @@ func TestStreamsThatFail(t *testing.T) {
 		desc v1.Descriptor
 		why  func(error) bool
 	}{
-		"the source fails": {transfertest.Cut(bytes.NewReader(data), 6*mib+1, gone), desc, func(err error) bool { return errors.Is(err, gone) }},
+		"the source fails": {transfertest.Cut(bytes.NewReader(data), 5*mib+1, gone), desc, func(err error) bool { return errors.Is(err, gone) }},
 		"at once":          {iotest.ErrReader(gone), desc, func(err error) bool { return errors.Is(err, gone) }},
 		"another size":     {bytes.NewReader(data), longer, isDigest},
 		"another digest":   {bytes.NewReader(data), other, func(err error) bool { return strings.Contains(err.Error(), "DIGEST_INVALID") }},

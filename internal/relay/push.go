@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -19,7 +20,6 @@ import (
 const (
 	maxMounts  = 3  // repositories that are asked for one blob
 	maxUploads = 64 // begun at the same time; engines have 5
-	maxStreams = 3  // sent at the same time: each may hold some MiB in memory
 )
 
 // A Target is the repository that an engine pushes to.
@@ -42,20 +42,19 @@ type Push struct {
 	// known are the repositories of the registry where a blob was seen.
 	known func(v1.Hash) []string
 
-	streams chan struct{}
+	sent atomic.Int64 // bytes
 
 	mu      sync.Mutex
 	uploads map[string]*upload
 	sizes   map[v1.Hash]int64 // of blobs that the repository has
 	blobs   map[v1.Hash]v1.Descriptor
-	sent    int64
 	root    v1.Descriptor
 }
 
 // Push has the relay take REPOSITORY:TAG to dst.
 func (s *Relay) Push(repository, tag string, dst Target, known func(v1.Hash) []string) *Push {
 	p := &Push{
-		relay: s, repo: repository, tag: tag, dst: dst, known: known, streams: make(chan struct{}, maxStreams),
+		relay: s, repo: repository, tag: tag, dst: dst, known: known,
 		uploads: map[string]*upload{}, sizes: map[v1.Hash]int64{}, blobs: map[v1.Hash]v1.Descriptor{},
 	}
 	s.open(p)
@@ -70,11 +69,7 @@ func (p *Push) Root() v1.Descriptor {
 }
 
 // Sent is how many bytes of blobs went to the registry.
-func (p *Push) Sent() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.sent
-}
+func (p *Push) Sent() int64 { return p.sent.Load() }
 
 // Blobs are those that the manifests name which were put.
 func (p *Push) Blobs() []v1.Descriptor {

@@ -1,13 +1,11 @@
 package relay
 
 import (
-	"encoding/hex"
+	"bytes"
 	"errors"
-	"hash"
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -17,19 +15,19 @@ import (
 // An upload is one blob that the engine sends in one request or more. Its bytes
 // go on to the registry as they come.
 type upload struct {
-	id   string
-	hash hash.Hash
-	pipe *io.PipeWriter
-	done chan struct{} // closed when the registry has answered
-	turn sync.Mutex    // one request at a time
+	id     string
+	bodies *bodies
+	done   chan struct{} // closed when the registry has answered
+	turn   sync.Mutex    // one request at a time
 
-	size int64 // bytes so far
 	name v1.Descriptor
 	err  error // set when done is closed
 }
 
+// abort ends an upload whose request is not read any more: by now, or once the
+// engine goes away.
 func (u *upload) abort(err error) {
-	_ = u.pipe.CloseWithError(err)
+	u.bodies.end(err)
 	<-u.done
 }
 
@@ -55,51 +53,37 @@ func (p *Push) begin(w http.ResponseWriter, r *http.Request) {
 
 // start makes room for an upload. The registry hears of it with its first byte.
 func (p *Push) start() (*upload, error) {
-	h, err := v1.Hasher("sha256")
-	if err != nil {
-		return nil, err
-	}
-	u := &upload{id: secret(), hash: h, done: make(chan struct{})}
+	u := &upload{id: secret(), done: make(chan struct{})}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.uploads) >= maxUploads {
 		return nil, errors.New("too many uploads")
 	}
 	p.uploads[u.id] = u
-	r, pipe := io.Pipe()
-	u.pipe = pipe
+	u.bodies = newBodies(&p.sent)
 	p.relay.served.Go(func() {
 		defer close(u.done)
-		u.err = p.pass(u, r)
-		_ = r.CloseWithError(errUnread) // whatever comes now nobody reads
+		u.err = p.pass(u)
 	})
 	return u, nil
 }
 
-var errUnread = errors.New("the registry takes no more")
-
 // pass sends an upload on, from its first byte to its name.
-func (p *Push) pass(u *upload, r io.Reader) error {
+func (p *Push) pass(u *upload) error {
 	first := make([]byte, 1)
-	if _, err := io.ReadFull(r, first); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := io.ReadFull(u.bodies, first); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	} else if err != nil {
 		first = nil
 	}
-	select {
-	case p.streams <- struct{}{}:
-		defer func() { <-p.streams }()
-	case <-p.relay.ctx.Done():
-		return errGone
-	}
-	return p.dst.PutStream(p.relay.ctx, io.MultiReader(strings.NewReader(string(first)), r), func() v1.Descriptor { return u.name })
+	return p.dst.PutStream(p.relay.ctx, io.MultiReader(bytes.NewReader(first), u.bodies), func() v1.Descriptor { return u.name })
 }
 
 func (p *Push) accepted(w http.ResponseWriter, u *upload) {
 	h := w.Header()
 	h.Set("Location", "/v2/"+p.repo+"/blobs/uploads/"+u.id)
 	h.Set("Docker-Upload-Uuid", u.id)
-	h.Set("Range", "0-"+strconv.FormatInt(max(0, u.size-1), 10))
+	h.Set("Range", "0-"+strconv.FormatInt(max(0, u.bodies.size()-1), 10))
 	h.Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
 }
@@ -141,28 +125,16 @@ func (p *Push) drop(u *upload, why error) {
 
 // take passes the body of a request on. If that fails it answers and says no.
 func (p *Push) take(w http.ResponseWriter, r *http.Request, u *upload) bool {
-	buffer := make([]byte, copyBuffer)
-	for {
-		n, err := r.Body.Read(buffer)
-		if n > 0 {
-			u.hash.Write(buffer[:n])
-			u.size += int64(n)
-			if _, failed := u.pipe.Write(buffer[:n]); failed != nil {
-				p.broke(w, r, u)
-				return false
-			}
-			p.mu.Lock()
-			p.sent += int64(n)
-			p.mu.Unlock()
-		}
-		if errors.Is(err, io.EOF) {
-			return true
-		}
-		if err != nil { // the engine went away
-			p.drop(u, err)
-			return false
-		}
+	engine, err := u.bodies.pass(r.Body, u.done)
+	switch {
+	case engine != nil: // it went away
+		p.drop(u, engine)
+	case err != nil:
+		p.broke(w, r, u)
+	default:
+		return true
 	}
+	return false
 }
 
 // broke answers for an upload that the registry did not take.
@@ -174,14 +146,14 @@ func (p *Push) broke(w http.ResponseWriter, r *http.Request, u *upload) {
 
 // finish gives the upload its name, once the bytes are those of it.
 func (p *Push) finish(w http.ResponseWriter, r *http.Request, u *upload) {
-	got := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(u.hash.Sum(nil))}
+	got, size := u.bodies.digest(), u.bodies.size()
 	if want := r.URL.Query().Get("digest"); want != got.String() {
 		p.drop(u, errGone)
 		refuse(w, http.StatusBadRequest, "DIGEST_INVALID")
 		return
 	}
-	u.name = v1.Descriptor{Digest: got, Size: u.size, MediaType: types.DockerLayer}
-	_ = u.pipe.Close()
+	u.name = v1.Descriptor{Digest: got, Size: size, MediaType: types.DockerLayer}
+	u.bodies.end(io.EOF)
 	<-u.done
 	if u.err != nil {
 		p.broke(w, r, u)
@@ -190,7 +162,7 @@ func (p *Push) finish(w http.ResponseWriter, r *http.Request, u *upload) {
 	p.mu.Lock()
 	delete(p.uploads, u.id)
 	p.mu.Unlock()
-	p.has(got, u.size)
+	p.has(got, size)
 	w.Header().Set("Location", "/v2/"+p.repo+"/blobs/"+got.String())
 	w.Header().Set("Docker-Content-Digest", got.String())
 	w.WriteHeader(http.StatusCreated)

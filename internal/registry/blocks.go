@@ -1,0 +1,162 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// blockSize is the unit of the memory that parts are made of, in bytes.
+const blockSize = 1 << 20
+
+// blocks are a part of a blob: all but the last are full.
+type blocks [][]byte
+
+func (b blocks) size() (n int64) {
+	for _, one := range b {
+		n += int64(len(one))
+	}
+	return n
+}
+
+// from gives out what begins at an offset.
+func (b blocks) from(offset int64) io.Reader {
+	var all []io.Reader
+	for _, one := range b {
+		skip := min(offset, int64(len(one)))
+		offset -= skip
+		all = append(all, bytes.NewReader(one[skip:]))
+	}
+	return io.MultiReader(all...)
+}
+
+// A partMemory is what the parts of all streams of a repository are held in. It
+// has a whole part for each stream, so that all of them come to the end of one;
+// what others do not need at the time is filled ahead.
+type partMemory struct {
+	streams chan struct{}
+	unused  chan []byte // nil: not made yet
+}
+
+func newPartMemory(streams int, part int64) *partMemory {
+	n := streams * int((part+blockSize-1)/blockSize)
+	m := &partMemory{streams: make(chan struct{}, streams), unused: make(chan []byte, n)}
+	for range n {
+		m.unused <- nil
+	}
+	return m
+}
+
+// enter waits until there is memory for one more stream.
+func (m *partMemory) enter(ctx context.Context) error {
+	select {
+	case m.streams <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *partMemory) leave() { <-m.streams }
+
+func (m *partMemory) take(ctx context.Context) ([]byte, error) {
+	select {
+	case b := <-m.unused:
+		if b == nil {
+			b = make([]byte, blockSize)
+		}
+		return b[:blockSize], nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (m *partMemory) free(all blocks) {
+	for _, b := range all {
+		m.unused <- b
+	}
+}
+
+// parts are the pieces of a stream, read ahead as far as there is memory.
+type parts struct {
+	full   chan piece // closed at the end
+	memory *partMemory
+}
+
+type piece struct {
+	data blocks
+	last bool
+	err  error
+}
+
+// readParts reads src in pieces of size bytes, until its end or that of ctx. A
+// read that waits when ctx ends has to end by itself.
+func readParts(ctx context.Context, src io.Reader, size int64, m *partMemory) *parts {
+	if size > streamChunk { // the registry wants it
+		m = newPartMemory(1, size)
+	}
+	p := &parts{full: make(chan piece), memory: m}
+	go func() {
+		defer close(p.full)
+		for p.next(ctx, src, size) {
+		}
+	}()
+	return p
+}
+
+// next reads one piece, and says whether there may be another.
+func (p *parts) next(ctx context.Context, src io.Reader, size int64) bool {
+	next := p.read(ctx, src, size)
+	select {
+	case p.full <- next:
+		return next.err == nil && !next.last
+	case <-ctx.Done():
+		p.memory.free(next.data)
+		return false
+	}
+}
+
+func (p *parts) read(ctx context.Context, src io.Reader, size int64) (next piece) {
+	for size > 0 {
+		block, err := p.memory.take(ctx)
+		if err != nil {
+			next.err = err
+			return next
+		}
+		n, err := fill(ctx, src, block[:min(size, blockSize)])
+		next.data = append(next.data, block[:n])
+		size -= int64(n)
+		if err != nil {
+			if next.last = errors.Is(err, io.EOF); !next.last {
+				next.err = fmt.Errorf("read blob: %w", err)
+			}
+			return next
+		}
+	}
+	return next
+}
+
+// fill is [io.ReadFull] that tells the end of src from one that broke off, and
+// ends with ctx.
+func fill(ctx context.Context, src io.Reader, buffer []byte) (n int, err error) {
+	for n < len(buffer) && err == nil {
+		if err = ctx.Err(); err == nil {
+			var m int
+			m, err = src.Read(buffer[n:])
+			n += m
+		}
+	}
+	if n == len(buffer) {
+		err = nil // it comes again
+	}
+	return n, err
+}
+
+// drain waits until nothing is read any more.
+func (p *parts) drain() {
+	for part := range p.full {
+		p.memory.free(part.data)
+	}
+}
