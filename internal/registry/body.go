@@ -77,8 +77,8 @@ func (u *upload) stop() {
 }
 
 // gently is a context for a request of unknown length: when ctx ends, the
-// request's body ends first, and the registry has lastWords to say what it took.
-func (u *upload) gently(ctx context.Context) (context.Context, context.CancelFunc) {
+// request's body ends first, and the registry has as long as lastWords to say what it took.
+func (u *upload) gently(ctx context.Context, lastWords time.Duration) (context.Context, context.CancelFunc) {
 	soft, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	leave := context.AfterFunc(ctx, func() {
 		u.stop()

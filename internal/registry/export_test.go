@@ -22,6 +22,6 @@ const CancelTime = cancelTime
 func OpenWith(img ref.Image, rt http.RoundTripper, base *url.URL, wait func(context.Context, time.Duration) error) *Repository {
 	r := Open(img, rt, base)
 	r.wait = wait
-	r.cancelTime = time.Minute // on a machine that is busy with other tests
+	r.cancelTime, r.lastWords = time.Minute, time.Minute // on a machine that is busy with other tests
 	return r
 }

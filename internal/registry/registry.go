@@ -28,6 +28,7 @@ type Repository struct {
 	wait func(context.Context, time.Duration) error
 
 	cancelTime time.Duration // how long cancel may take
+	lastWords  time.Duration // see gently
 
 	chunk int64  // see InChunks
 	from  string // see MountFrom
@@ -58,7 +59,7 @@ var (
 // does. Nothing is asked yet.
 func Open(img ref.Image, rt http.RoundTripper, base *url.URL) *Repository {
 	return &Repository{
-		img: img, rt: rt, base: base, wait: pause, cancelTime: cancelTime,
+		img: img, rt: rt, base: base, wait: pause, cancelTime: cancelTime, lastWords: lastWords,
 		watch: func(transfer.Event) {}, memory: newPartMemory(maxStreamed, streamChunk),
 	}
 }

@@ -57,7 +57,7 @@ func (s *sending) send(ctx context.Context, body *upload) error {
 func (s *sending) sendStream(ctx context.Context, body *upload) error {
 	soft, stop := ctx, context.CancelFunc(func() {})
 	if s.ends() {
-		soft, stop = body.gently(ctx)
+		soft, stop = body.gently(ctx, s.r.lastWords)
 	}
 	defer stop()
 	open := func() (io.ReadCloser, error) { return body.from(s.at.offset) }
