@@ -32,6 +32,7 @@ type Sink struct {
 var (
 	_ transfer.Sink   = (*Sink)(nil)
 	_ transfer.Keeper = (*Sink)(nil)
+	_ transfer.Namer  = (*Sink)(nil)
 )
 
 // Sink returns where an image of that name goes; in a layout, "" is an image
@@ -175,6 +176,12 @@ func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error
 	return s.store.change(ctx, func(index *v1.IndexManifest) error {
 		return s.store.set(index, s.name, root)
 	})
+}
+
+// Named says whether an image of the store has the name already.
+func (s *Sink) Named(ctx context.Context) bool {
+	_, err := s.store.Source(s.name).Resolve(ctx)
+	return err == nil
 }
 
 // Close lets others collect what no image needs.
