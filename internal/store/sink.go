@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	bufferSize = 1 << 20 // bytes
+	bufferSize = 256 << 10 // bytes; several fit into a cache beside what they are hashed from
 	busyPoll   = 50 * time.Millisecond
 )
 
@@ -148,8 +148,30 @@ func (s *Store) grow(ctx context.Context, part *atomicfile.Ingest, desc v1.Descr
 	}
 	buffer := s.buffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // nothing else is put there
 	defer s.buffers.Put(buffer)
-	taken, err = io.CopyBuffer(part, r, *buffer)
+	taken, err = pour(part, r, *buffer)
 	return taken, errors.Join(err, r.Close())
+}
+
+// pour writes all of src to dst, a buffer at a time: what comes in small pieces,
+// as it does out of TLS records, takes fewer writes so.
+func pour(dst io.Writer, src io.Reader, buffer []byte) (written int64, err error) {
+	for filled := 0; ; {
+		n, err := src.Read(buffer[filled:])
+		if filled += n; filled == len(buffer) || err != nil && filled > 0 {
+			w, failed := dst.Write(buffer[:filled])
+			written += int64(w)
+			filled = 0
+			if failed != nil {
+				return written, failed
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return written, nil
+		case err != nil:
+			return written, err
+		}
+	}
 }
 
 // PutManifest takes a manifest as PutBlob does a blob.
