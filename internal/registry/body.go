@@ -144,6 +144,36 @@ func (r *uploadReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// What is sent at a time where net/http leaves that to the body, in bytes: in
+// its own pieces of 32 KiB, each with a length before it, a registry takes two
+// reads for one piece.
+const (
+	sendSize  = 256 << 10
+	leastSend = 64 << 10 // what is small in pieces is sent so many together
+)
+
+// WriteTo is what net/http sends a body of unknown length by.
+func (r *uploadReader) WriteTo(w io.Writer) (written int64, err error) {
+	buffer := make([]byte, sendSize)
+	for filled := 0; ; {
+		n, err := r.Read(buffer[filled:])
+		if filled += n; filled >= leastSend || err != nil && filled > 0 {
+			n, failed := w.Write(buffer[:filled])
+			written += int64(n)
+			filled = 0
+			if failed != nil {
+				return written, failed
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return written, nil
+		case err != nil:
+			return written, err
+		}
+	}
+}
+
 func (r *uploadReader) read() int64 {
 	r.count.Lock()
 	defer r.count.Unlock()

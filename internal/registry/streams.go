@@ -16,8 +16,9 @@ const (
 	// bytes: at 200 Mbit/s a twelfth of a second, several round trips of 20 ms. What
 	// was fetched ahead is lost when the process is killed.
 	partSize = 2 << 20
-	// maxParts is how many of them there are in memory, over all blobs.
-	maxParts = 6
+	// maxParts is how many of them there are in memory, over all blobs: more than
+	// a pull has connections, since those that are done wait for one before them.
+	maxParts = 8
 )
 
 // Streams are the connections that blobs may be read over at the same time: one
@@ -35,6 +36,7 @@ type Streams struct {
 	gain    gain
 	trying  bool
 	judged  int64 // how many bodies were open when more were of no use
+	best    load  // the fastest that all together were seen at
 }
 
 // A gain is what more connections than blobs were found to be good for.
@@ -148,6 +150,32 @@ func (s *Streams) judge(g gain, bodies int64) {
 	if s.gain != someGain && g != unknownGain {
 		s.gain, s.judged = g, bodies
 	}
+}
+
+// A load is how fast so many bodies came together, in bytes per second.
+type load struct {
+	rate   float64
+	bodies int64
+}
+
+// each is the speed of one of them.
+func (l load) each() float64 { return l.rate / float64(max(1, l.bodies)) }
+
+// saw notes how fast all are, and says whether that settles that more
+// connections are of use: more of them were faster together before, and each of
+// these is hardly faster than each of those was. Where what they share is the
+// limit, those that are left get what the others leave.
+func (s *Streams) saw(now load) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.rate > s.best.rate {
+		s.best = now
+	}
+	if now.bodies >= s.best.bodies || now.rate > mostOfBest*s.best.rate || now.each() > littleFaster*s.best.each() {
+		return false
+	}
+	s.gain = someGain
+	return true
 }
 
 // A sample is what all streams together had moved at some time.

@@ -13,6 +13,10 @@ const (
 	// leastGain is which part of what one more connection would bring, if each
 	// were held to the speed that it has, must be seen.
 	leastGain = 0.6
+
+	// See [Streams.saw].
+	mostOfBest   = 0.75
+	littleFaster = 1.5
 )
 
 // A meter knows how fast all streams were of late.
@@ -56,15 +60,15 @@ func (d *download) widen() {
 
 func (d *download) begin() {
 	s := d.repo.streams
-	if s.helps() {
+	since, now, ok := d.meter.tick(s)
+	before := rate(since, now)
+	if s.helps() || ok && s.saw(load{before, now.bodies}) {
 		d.stop, d.next = d.at+partSize, d.at+partSize
 		if !s.try() || !d.fetchMore() {
 			d.stop = d.desc.Size
 		}
 		return
 	}
-	since, now, ok := d.meter.tick(s)
-	before := rate(since, now)
 	if !ok || before >= fullLine || before >= fastOne*float64(max(1, now.bodies)) || !s.mayTry() {
 		return
 	}

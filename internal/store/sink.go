@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	bufferSize = 1 << 20 // bytes
+	bufferSize = 256 << 10 // bytes; several fit into a cache beside what they are hashed from
 	busyPoll   = 50 * time.Millisecond
 )
 
@@ -32,6 +32,7 @@ type Sink struct {
 var (
 	_ transfer.Sink   = (*Sink)(nil)
 	_ transfer.Keeper = (*Sink)(nil)
+	_ transfer.Namer  = (*Sink)(nil)
 )
 
 // Sink returns where an image of that name goes; in a layout, "" is an image
@@ -147,8 +148,30 @@ func (s *Store) grow(ctx context.Context, part *atomicfile.Ingest, desc v1.Descr
 	}
 	buffer := s.buffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // nothing else is put there
 	defer s.buffers.Put(buffer)
-	taken, err = io.CopyBuffer(part, r, *buffer)
+	taken, err = pour(part, r, *buffer)
 	return taken, errors.Join(err, r.Close())
+}
+
+// pour writes all of src to dst, a buffer at a time: what comes in small pieces,
+// as it does out of TLS records, takes fewer writes so.
+func pour(dst io.Writer, src io.Reader, buffer []byte) (written int64, err error) {
+	for filled := 0; ; {
+		n, err := src.Read(buffer[filled:])
+		if filled += n; filled == len(buffer) || err != nil && filled > 0 {
+			w, failed := dst.Write(buffer[:filled])
+			written += int64(w)
+			filled = 0
+			if failed != nil {
+				return written, failed
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return written, nil
+		case err != nil:
+			return written, err
+		}
+	}
 }
 
 // PutManifest takes a manifest as PutBlob does a blob.
@@ -177,6 +200,12 @@ func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error
 		return nil
 	}
 	return s.store.change(ctx, name)
+}
+
+// Named says whether an image of the store has the name already.
+func (s *Sink) Named(ctx context.Context) bool {
+	_, err := s.store.Source(s.name).Resolve(ctx)
+	return err == nil
 }
 
 // Close lets others collect what no image needs.

@@ -3,11 +3,13 @@ package wire
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -119,6 +121,9 @@ func dialTCP(ctx context.Context, network, address string, control controlFunc) 
 // it was resolved: names may lead anywhere.
 func (t *Transport) dialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	h := hopOf(ctx)
+	if h != nil && h.dialing != nil {
+		h.dialing()
+	}
 	direct := h != nil && h.proxy == nil
 	var control controlFunc
 	if direct && h.site == elsewhere {
@@ -135,7 +140,7 @@ func (t *Transport) dialContext(ctx context.Context, network, address string) (n
 			t.class.Store(int32(classOf(a.Addr())))
 		}
 	}
-	return &conn{Conn: c, silence: t.config.Silence}, nil
+	return &conn{Conn: c, silence: t.config.Silence, buffers: &t.buffers}, nil
 }
 
 func (t *Transport) checkAddress(h *hop, address string) error {
@@ -154,6 +159,7 @@ func (t *Transport) checkAddress(h *hop, address string) error {
 type conn struct {
 	net.Conn
 	silence time.Duration
+	buffers *sync.Pool // of *[]byte
 }
 
 func (c *conn) Write(p []byte) (int, error) {
@@ -162,6 +168,21 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	return c.Conn.Write(p)
 }
+
+// ReadFrom sends what r gives, as [io.Copy] would in more and smaller pieces.
+// Net/http sends large bodies by it.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	buffer, ok := c.buffers.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, sendBytes)
+		buffer = &b
+	}
+	defer c.buffers.Put(buffer)
+	return io.CopyBuffer(writer{c}, r, *buffer)
+}
+
+// A writer is nothing but that.
+type writer struct{ io.Writer }
 
 // setProxy asks once which proxy h goes through.
 func (t *Transport) setProxy(h *hop) error {

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,7 @@ const (
 	maxIdlePerHost   = 32
 	maxHeaderBytes   = 64 << 10
 	bufferBytes      = 64 << 10
+	sendBytes        = 256 << 10 // what is read and sent at a time of a large body
 	httpPort         = "80"
 	httpsPort        = "443"
 	schemeHTTP       = "http"
@@ -113,6 +115,7 @@ type Transport struct {
 	class   atomic.Int32 // addressClass of the origin, once it was dialled
 	aliases map[string]bool
 	asking  asking
+	buffers sync.Pool // of *[]byte, for what is sent
 }
 
 // New returns a transport for the registry c.Host.
