@@ -58,14 +58,6 @@ func NewTransport(inner http.RoundTripper, base *url.URL, c Credentials, p Polic
 	return t
 }
 
-// OpenAhead has connections opened to the registry, if the round-tripper below
-// can. Nothing is sent over them, credentials least of all.
-func (t *Transport) OpenAhead(ctx context.Context, connections int) {
-	if o, ok := t.inner.(interface{ OpenAhead(context.Context, int) }); ok {
-		o.OpenAhead(ctx, connections)
-	}
-}
-
 // LoggedIn says whether there are credentials for the registry.
 func (t *Transport) LoggedIn() bool { return !t.credentials.IsZero() }
 

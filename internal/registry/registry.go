@@ -50,8 +50,8 @@ type Repository struct {
 }
 
 var (
-	_ transfer.Reacher = (*Repository)(nil)
-	_ transfer.Sink    = (*Repository)(nil)
+	_ transfer.Source = (*Repository)(nil)
+	_ transfer.Sink   = (*Repository)(nil)
 )
 
 // Open returns the place of img in the registry at base (scheme and host).
@@ -61,19 +61,6 @@ func Open(img ref.Image, rt http.RoundTripper, base *url.URL) *Repository {
 	return &Repository{
 		img: img, rt: rt, base: base, wait: pause, cancelTime: cancelTime, lastWords: lastWords,
 		watch: func(transfer.Event) {}, memory: newPartMemory(maxStreamed, streamChunk),
-	}
-}
-
-// An opener is a round-tripper that can open connections before they are needed.
-type opener interface {
-	OpenAhead(ctx context.Context, connections int)
-}
-
-// Reach opens connections that the requests to come will use, if the
-// round-tripper can. It waits for nothing and sends nothing.
-func (r *Repository) Reach(ctx context.Context, connections int) {
-	if o, ok := r.rt.(opener); ok {
-		o.OpenAhead(ctx, connections)
 	}
 }
 

@@ -32,7 +32,6 @@ type Sink struct {
 var (
 	_ transfer.Sink   = (*Sink)(nil)
 	_ transfer.Keeper = (*Sink)(nil)
-	_ transfer.Namer  = (*Sink)(nil)
 )
 
 // Sink returns where an image of that name goes; in a layout, "" is an image
@@ -200,12 +199,6 @@ func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error
 		return nil
 	}
 	return s.store.change(ctx, name)
-}
-
-// Named says whether an image of the store has the name already.
-func (s *Sink) Named(ctx context.Context) bool {
-	_, err := s.store.Source(s.name).Resolve(ctx)
-	return err == nil
 }
 
 // Close lets others collect what no image needs.

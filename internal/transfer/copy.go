@@ -38,7 +38,6 @@ func Copy(ctx context.Context, src Source, dst Sink, o Options) (res Result, err
 		o.OnEvent = func(Event) {}
 	}
 	c := &copier{src: src, dst: dst, o: o}
-	reach(ctx, src, dst, o.Jobs)
 	if done, err := c.pour(ctx); err != nil || done {
 		return c.res, err
 	}

@@ -19,16 +19,6 @@ type keeper struct {
 	raw      map[v1.Hash][]byte
 }
 
-// Reach makes a keeper a [Reacher], of what it keeps.
-func (k *keeper) Reach(ctx context.Context, connections int) {
-	k.mu.Lock()
-	known := k.resolved.Digest != (v1.Hash{})
-	k.mu.Unlock()
-	if r, ok := k.Source.(Reacher); ok && !known {
-		r.Reach(ctx, connections)
-	}
-}
-
 func (k *keeper) Resolve(ctx context.Context) (v1.Descriptor, error) {
 	k.mu.Lock()
 	desc := k.resolved

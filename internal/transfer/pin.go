@@ -9,7 +9,6 @@ import (
 // Pin finds out what src's name stands for. The source that it returns stands
 // for that from then on, and does not ask again. Errors are those of src.
 func Pin(ctx context.Context, src Source) (Source, v1.Descriptor, error) {
-	reach(ctx, src, nil, defaultJobs)
 	desc, err := src.Resolve(ctx)
 	return pinned{src, desc}, desc, err
 }

@@ -121,9 +121,6 @@ func dialTCP(ctx context.Context, network, address string, control controlFunc) 
 // it was resolved: names may lead anywhere.
 func (t *Transport) dialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	h := hopOf(ctx)
-	if h != nil && h.dialing != nil {
-		h.dialing()
-	}
 	direct := h != nil && h.proxy == nil
 	var control controlFunc
 	if direct && h.site == elsewhere {

@@ -26,10 +26,6 @@ type hop struct {
 	req   *http.Request
 	site  site
 	proxy *url.URL // nil: none
-
-	// Of [Transport.OpenAhead] alone: called when it is given up, and before it
-	// is connected.
-	begun, dialing func()
 }
 
 type hopKey struct{}
