@@ -68,7 +68,7 @@ an archive is not kept: where that matters, pull into a folder.`,
 	c.Flags().StringVar(&o.to, "to", "auto", "the `place` that gets the images: "+placeWords+", with - for standard output")
 	c.Flags().StringVar(&o.platform, "platform", "", "the platform to get out of an index, as in linux/arm64")
 	c.Flags().BoolVar(&o.allPlatforms, "all-platforms", false, "get the whole index, all platforms")
-	c.Flags().IntVarP(&o.jobs, "jobs", "j", 6, "how many connections fetch blobs at the same time")
+	c.Flags().IntVarP(&o.jobs, "jobs", "j", 8, "how many connections fetch blobs at the same time")
 	o.tls.register(c.Flags())
 	return c
 }

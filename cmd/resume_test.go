@@ -237,7 +237,7 @@ func TestAPullOfManyTagsFetchesEachBlobOnce(t *testing.T) {
 			if len(times) != 3+50+50 {
 				t.Errorf("%d blobs were fetched", len(times))
 			}
-			if n := p.line.Connections(); n > 6 {
+			if n := p.line.Connections(); n > 8 {
 				t.Errorf("%d connections", n)
 			}
 		})
