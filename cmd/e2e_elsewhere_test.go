@@ -61,11 +61,11 @@ func TestRealRelayIsNotForAnEngineElsewhere(t *testing.T) {
 		w.run(t, "tag", base, copied)
 		w.requests()
 		w.pinned(t, w.run(t, "push", copied), copied)
-		// Of the image that was loaded all is known, and nothing is saved, but where
-		// the engine keeps manifests itself: it is asked for its own.
-		road := []string{"/distribution/127.0.0.1:"}
+		// Of the image that was loaded all is known, and nothing is asked of the
+		// engine, but where it keeps manifests itself: it is asked for its own.
+		var road []string
 		if e.keeps {
-			road = append(road, "/images/get")
+			road = []string{"/distribution/127.0.0.1:", "/images/get"}
 		}
 		asked = roads("push of what was pulled", road...)
 		if tally(asked, "PUT", "/blobs/") > 0 || tally(asked, "POST", "mount=", "201") != len(layers)+1 {

@@ -123,8 +123,9 @@ func reach(t *testing.T, rig *testkit.Rig, addr string) {
 	}()
 }
 
-// What is said to type where an image has OCI's media types and a registry wants
-// docker's: an engine without the containerd image store gives out docker's.
+// What is said to type where an image has OCI's media types and a registry lists
+// docker's alone: an engine without the containerd image store gives out docker's.
+// Where both are listed, what was pulled keeps its digest.
 func TestRealDockerGivesOutDockersMediaTypes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -134,14 +135,34 @@ func TestRealDockerGivesOutDockersMediaTypes(t *testing.T) {
 	}
 	vicr("trust", "--for", "vicr", "--accept-new", registryHost)
 	w.login(t)
-	const oci, made = registryHost + "/library/ubuntu:14.04", registryHost + "/demo/ubuntu:14.04"
-	if got := vicr("inspect", "--format", "{{.MediaType}}", oci); got != "application/vnd.oci.image.manifest.v1+json" {
-		t.Fatal(got)
+	old, err := sandbox.Start(t.Context(), sandbox.Options{Like: sandbox.Harbor17})
+	if err != nil {
+		t.Fatal(err)
 	}
-	vicr("pull", "--to", "docker", oci)
-	vicr("tag", "--in", "docker", oci, made)
-	vicr("push", "--from", "docker", made)
-	if got := vicr("inspect", "--format", "{{.MediaType}}", made); got != "application/vnd.docker.distribution.manifest.v2+json" {
-		t.Error(got)
+	defer old.Close()
+	reach(t, w.Rig, old.Host())
+	vicr("trust", "--for", "vicr", "--accept-new", old.Host())
+	for _, u := range old.Users() {
+		if r := w.Run(t, u.Password, w.vicr, "login", old.Host(), "-u", u.Name, "--password-stdin"); r.Code != 0 {
+			t.Fatal(r.Stderr)
+		}
+	}
+	const oci = "application/vnd.oci.image.manifest.v1+json"
+	image := registryHost + "/library/ubuntu:14.04"
+	vicr("copy", image, old.Host()+"/demo/oci:1")
+	for host, want := range map[string]string{registryHost: oci, old.Host(): "application/vnd.docker.distribution.manifest.v2+json"} {
+		from, to := host+"/demo/oci:1", host+"/demo/made:1"
+		if host == registryHost {
+			from = image
+		}
+		if got := vicr("inspect", "--format", "{{.MediaType}}", from); got != oci {
+			t.Fatal(got)
+		}
+		vicr("pull", "--to", "docker", from)
+		vicr("tag", "--in", "docker", from, to)
+		vicr("push", "--from", "docker", to)
+		if got := vicr("inspect", "--format", "{{.MediaType}}", to); got != want {
+			t.Errorf("%s has %s", to, got)
+		}
 	}
 }
