@@ -175,7 +175,7 @@ func copyAll(ctx context.Context, a *app, o copyOptions, from, to end, p *v1.Pla
 func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying) (err error) {
 	onEvent, stop := a.progress()
 	done := sync.OnceFunc(stop)
-	from.watch = onEvent
+	from.watch, to.watch = onEvent, onEvent
 	src, closeSource := from.source()
 	defer func() {
 		if closing := closeSource(); err == nil {

@@ -117,11 +117,12 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	how := transfer.Options{Platform: p, Jobs: o.jobs, OnBegin: func(root v1.Descriptor) { a.warnUnlisted(asks, img, root, onePlatform(img)) }}
 	onEvent, done := a.progress()
 	how.OnEvent = onEvent
+	dst.Watched(onEvent)
 	moved, err := a.relayPush(ctx, at, img, img, dst, r, asks, how)
-	done()
 	if errors.Is(err, engine.ErrNoRelay) {
 		moved, err = a.copyFrom(ctx, at, img, dst, how)
 	}
+	done()
 	if err != nil {
 		return r.whyNoLogin(ofImage(img, err))
 	}
@@ -131,9 +132,7 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 
 func (a *app) copyFrom(ctx context.Context, at place, img ref.Image, dst transfer.Sink, how transfer.Options) (transfer.Result, error) {
 	src, closeSource := at.source(img)
-	onEvent, done := a.progress()
-	defer done()
-	also, remember := a.seen(img, onEvent)
+	also, remember := a.seen(img, how.OnEvent)
 	how.OnEvent = also
 	moved, err := transfer.Copy(ctx, src, dst, how)
 	if cerr := closeSource(); err == nil {

@@ -229,3 +229,21 @@ func TestPushToADeadPeer(t *testing.T) {
 		})
 	}
 }
+
+// A registry that fails is asked again, and whoever waits sees that.
+func TestAPushThatIsTriedAgainSaysSo(t *testing.T) {
+	t.Parallel()
+	var failed atomic.Bool
+	u := &testkit.UploadRegistry{Before: func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut || !failed.CompareAndSwap(false, true) {
+			return false
+		}
+		w.WriteHeader(http.StatusBadGateway)
+		return true
+	}}
+	p := newPusher(t, u, 1000)
+	c, said := p.start("-j", "1")
+	if err := c.Wait(); err != nil || !strings.Contains(said.String(), ": try 2 in ") || !strings.Contains(said.String(), "502") {
+		t.Errorf("%v\n%s", err, said)
+	}
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/vicr-cli/vicr/internal/memo"
 	"github.com/vicr-cli/vicr/internal/testkit"
+	"github.com/vicr-cli/vicr/internal/transfer"
 	"github.com/vicr-cli/vicr/internal/transfer/transfertest"
 	"github.com/vicr-cli/vicr/internal/wire"
 )
@@ -212,8 +213,13 @@ func TestRetryAfterOfAnUpload(t *testing.T) {
 			waited = append(waited, d)
 			return ctx.Err()
 		})
+		var told []transfer.Event
+		repo.Watched(func(e transfer.Event) { told = append(told, e) })
 		layer, src := blobOf(1000)
 		_, err := repo.PutBlob(t.Context(), layer, opener(src, layer))
+		if ok && (len(told) != 1 || told[0].Stage != transfer.Retrying || told[0].Try != 2 || told[0].Wait != 7*time.Second || told[0].Err == nil || told[0].Desc.Digest != layer.Digest) {
+			t.Errorf("said %v", told)
+		}
 		if (err == nil) != ok || (ok && (len(waited) != 1 || waited[0] != 7*time.Second)) {
 			t.Errorf("%s: %v, waited %v", after, err, waited)
 		}

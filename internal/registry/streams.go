@@ -61,7 +61,7 @@ func (r *Repository) Within(s *Streams) *Repository {
 }
 
 // Watched has r say with [transfer.Retrying] when it goes on after a connection
-// broke, from several goroutines. It returns r, and is called before r is used.
+// broke or a registry failed, from several goroutines. It returns r, and is called before r is used.
 func (r *Repository) Watched(onEvent func(transfer.Event)) *Repository {
 	if onEvent != nil {
 		r.watch = onEvent

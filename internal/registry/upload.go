@@ -119,10 +119,20 @@ func (s *sending) run(ctx context.Context) (has bool, err error) {
 		if !s.mayGoOn(err) || try >= patience(err) {
 			return false, err
 		}
-		if err := s.r.wait(ctx, pauseAfter(try, err)); err != nil {
+		if err := s.pause(ctx, try, err); err != nil {
 			return false, err
 		}
 	}
+}
+
+// pause waits after a try that failed with failure, and says so.
+func (s *sending) pause(ctx context.Context, try int, failure error) error {
+	e := transfer.Event{Stage: transfer.Retrying, Desc: s.desc, Try: try + 1, Wait: pauseAfter(try, failure), Err: failure}
+	if s.at != nil {
+		e.Bytes = s.at.offset
+	}
+	s.r.watch(e)
+	return s.r.wait(ctx, e.Wait)
 }
 
 // attempt is one try, from where the last one ended.
