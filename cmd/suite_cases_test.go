@@ -172,6 +172,8 @@ func pushRows() []row {
 		{name: "push of a platform that is not there", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/s390x HOST/demo/oci:1"},
 		{name: "push of OCI's media types to an old registry", at: "before OCI", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/amd64 HOST/demo/oci:1"},
 		{name: "push of what is not there", as: "dev", argv: "push --from store HOST/demo/app:1", live: true},
+		{name: "ls of what was pushed", as: "dev", argv: "ls HOST/vicr-e2e-NEW"},
+		{name: "ls of what was pushed, of OCI's media types too", as: "dev", argv: "ls HOST/demo"},
 	}
 }
 
