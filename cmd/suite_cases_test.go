@@ -113,6 +113,8 @@ func listRows() []row {
 		{name: "ls of a repository", as: "dev", argv: "ls HOST/demo/app"},
 		{name: "ls of a repository, nobody", argv: "ls HOST/demo/app"},
 		{name: "ls of a missing repository", as: "dev", argv: "ls HOST/demo/missing"},
+		{name: "ls of a project inside VIC", at: "inside VIC", as: "dev", argv: "ls HOST/demo", likes: harbors()[:4]},
+		{name: "ls of a repository inside VIC", at: "inside VIC", as: "dev", argv: "ls HOST/demo/app", likes: harbors()[:4]},
 		{name: "inspect", as: "dev", argv: "inspect HOST/demo/app:1"},
 		{name: "inspect, nobody", argv: "inspect HOST/demo/app:1"},
 		{name: "inspect of a missing tag", as: "dev", argv: "inspect HOST/demo/app:missing"},
