@@ -54,7 +54,7 @@ With --like it answers as another one does:
   distribution  a plain registry without projects, whose users are in a htpasswd file
 
 Harbor 1 lists only what was pushed in docker's own media types, and up to 1.6
-only what docker pushed.`,
+only what docker pushed, or a client that calls itself docker, as vicr does.`,
 		Example: "  vicr sandbox\n  vicr sandbox --port 5000\n  vicr sandbox --like harbor-1.7",
 		Args:    exactly(0, "no arguments"),
 		RunE:    func(c *cobra.Command, _ []string) error { return runSandbox(c.Context(), a, o) },

@@ -61,7 +61,13 @@ type rig struct {
 func newRig(t *testing.T, o sandbox.Options) *rig {
 	t.Helper()
 	r := &rig{t: t, home: t.TempDir()}
-	o.OnRequest = r.seen.add
+	also := o.OnRequest
+	o.OnRequest = func(method, path string, status int) {
+		r.seen.add(method, path, status)
+		if also != nil {
+			also(method, path, status)
+		}
+	}
 	var err error
 	if r.box, err = sandbox.Start(t.Context(), o); err != nil {
 		t.Fatal(err)

@@ -113,6 +113,8 @@ func listRows() []row {
 		{name: "ls of a repository", as: "dev", argv: "ls HOST/demo/app"},
 		{name: "ls of a repository, nobody", argv: "ls HOST/demo/app"},
 		{name: "ls of a missing repository", as: "dev", argv: "ls HOST/demo/missing"},
+		{name: "ls of a project inside VIC", at: "inside VIC", as: "dev", argv: "ls HOST/demo", likes: harbors()[:4]},
+		{name: "ls of a repository inside VIC", at: "inside VIC", as: "dev", argv: "ls HOST/demo/app", likes: harbors()[:4]},
 		{name: "inspect", as: "dev", argv: "inspect HOST/demo/app:1"},
 		{name: "inspect, nobody", argv: "inspect HOST/demo/app:1"},
 		{name: "inspect of a missing tag", as: "dev", argv: "inspect HOST/demo/app:missing"},
@@ -172,6 +174,8 @@ func pushRows() []row {
 		{name: "push of a platform that is not there", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/s390x HOST/demo/oci:1"},
 		{name: "push of OCI's media types to an old registry", at: "before OCI", as: "dev", argv: "push -j 1 --from oci:INDEX --platform linux/amd64 HOST/demo/oci:1"},
 		{name: "push of what is not there", as: "dev", argv: "push --from store HOST/demo/app:1", live: true},
+		{name: "ls of what was pushed", as: "dev", argv: "ls HOST/vicr-e2e-NEW"},
+		{name: "ls of what was pushed, of OCI's media types too", as: "dev", argv: "ls HOST/demo"},
 	}
 }
 

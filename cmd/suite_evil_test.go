@@ -131,6 +131,12 @@ func suiteTrickRows() []trick {
 		{tokens(login), part("GET", "/users/current"), 307, "Location: CLEAR/basic", ignored},
 		{tokens(login), part("GET", "/users/current"), 307, "Location: PLAIN/basic", ignored},
 		{tokens(login), part("GET", "/users/current"), 401, "Www-Authenticate: Basic realm=\"EVIL/basic\"", ignored},
+		{login, anonymous("/v2/"), 401, realmAt + `"PORT/token"`, refused},
+		{tokens(login), testkit.On("", "/service/token"), 307, "Location: PORT/token", refused},
+		{pull, part("GET", "/manifests/"), 307, "Location: PORT/basic", contacted},
+		{pull, authorized(part("GET", "/blobs/")), 307, "Location: PORT/basic", contacted},
+		{push, part("POST", "/uploads/"), 202, "Location: PORT/upload", contacted},
+		{tokens(list), testkit.On("GET", "/api/"), 307, "Location: PORT/api", contacted},
 	}
 	for i := range all {
 		t := &all[i]

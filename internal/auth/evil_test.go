@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -45,4 +46,35 @@ func leaks(seen string) []string {
 		}
 	}
 	return found
+}
+
+type sender func(*http.Request) (*http.Response, error)
+
+func (s sender) RoundTrip(r *http.Request) (*http.Response, error) { return s(r) }
+
+// An address with a user name in it is nobody's own: what package wire refuses
+// is handed to it bare.
+func TestAnAddressWithAUserNameGetsNoCredentials(t *testing.T) {
+	t.Parallel()
+	base := &url.URL{Scheme: "https", Host: "registry.example.com"}
+	for address, want := range map[string]string{
+		"https://registry.example.com/v2/a/tags/list":     "Bearer canary-token",
+		"https://dev@registry.example.com/v2/a/tags/list": "",
+		"https://registry.example.com@evil.example/v2/":   "",
+	} {
+		sent, got := 0, ""
+		inner := sender(func(r *http.Request) (*http.Response, error) {
+			sent++
+			got = r.Header.Get("Authorization")
+			return nil, errors.New("no")
+		})
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = NewTransport(inner, base, Credentials{RegistryToken: "canary-token"}, Policy{}).RoundTrip(req) //nolint:bodyclose // there is none
+		if err == nil || sent != 1 || got != want {
+			t.Errorf("%s: sent %d times with %q, want %q: %v", address, sent, got, want, err)
+		}
+	}
 }
