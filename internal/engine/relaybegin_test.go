@@ -20,10 +20,10 @@ func TestWhatWillBePushedIsToldBefore(t *testing.T) {
 	const copied = "reg.test:5000/other/app:2"
 	must(t, r.engine.Tag(t.Context(), relayed, copied))
 	for _, says := range []bool{false, true} {
-		r.puller.says = nil
+		r.says = nil
 		want := []types.MediaType{}
 		if says {
-			r.puller.says = map[string]any{"mediaType": types.OCIManifestSchema1, "digest": src.Root.Digest.String(), "size": 7}
+			r.says = map[string]any{"mediaType": types.OCIManifestSchema1, "digest": src.Root.Digest.String(), "size": 7}
 			want = append(want, types.OCIManifestSchema1)
 		}
 		dst := &remote{Source: &transfertest.Source{Content: transfertest.Content{}}}
