@@ -12,8 +12,8 @@ import (
 const (
 	// cancelTime is how long it may take to tell a registry that an upload is over.
 	cancelTime = 500 * time.Millisecond
-	// standstill is for how long an upload that is to be cancelled must not grow:
-	// a request that was broken off may be read for a while.
+	// standstill is for how long an upload must not grow before it is cancelled or
+	// gone on with: a request that was broken off may be read for a while.
 	standstill = 20 * time.Millisecond
 	// cancelTries is how often a registry is told.
 	cancelTries = 2

@@ -20,6 +20,26 @@ const (
 // is sent again.
 var errTookLess = errors.New("the registry took less than it was sent")
 
+// maxAsked is how often in a row a registry is asked how far an upload is.
+const maxAsked = 50
+
+// askStanding asks until the upload does not grow any more, unless the last
+// request was answered: one that was broken off may be read for a while, and what
+// is sent from an old offset is sent for nothing.
+func (s *sending) askStanding(ctx context.Context) error {
+	before := int64(-1)
+	for range maxAsked {
+		if err := s.ask(ctx); err != nil || s.at == nil || s.answered || s.at.offset == before {
+			return err
+		}
+		before = s.at.offset
+		if err := pause(ctx, standstill); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ask asks the registry how far the upload is. Where it has dropped the upload
 // or does not say, the upload is to be begun again.
 //

@@ -90,6 +90,30 @@ func TestDroppedUploadsBeginAgain(t *testing.T) {
 	}
 }
 
+// A registry may read for a while what came before a connection broke: an upload
+// goes on when it stands still.
+func TestAnUploadThatGrowsIsNotGoneOnWith(t *testing.T) {
+	t.Parallel()
+	u := &testkit.UploadRegistry{CutEvery: 5 * mib}
+	var asked atomic.Int64
+	u.Before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || asked.Add(1) > 3 {
+			return false
+		}
+		w.Header().Set("Range", fmt.Sprint("0-", 1000*asked.Load()))
+		w.WriteHeader(http.StatusNoContent)
+		return true
+	}
+	s := takes(t, u)
+	layer, src := blobOf(9 * mib)
+	if _, err := s.open(t, "demo/app:1").PutBlob(t.Context(), layer, opener(src, layer)); err != nil {
+		t.Fatal(err)
+	}
+	if u.Received() != layer.Size || asked.Load() != 5 {
+		t.Errorf("%d bytes of %d, asked %d times", u.Received(), layer.Size, asked.Load())
+	}
+}
+
 // What a registry may answer in the middle of an upload.
 func TestAnswersInTheMiddle(t *testing.T) {
 	t.Parallel()
@@ -110,8 +134,8 @@ func TestAnswersInTheMiddle(t *testing.T) {
 		"nonsense to the same":  {"GET", func(w http.ResponseWriter) { w.Header().Set("Range", "0-99999999999999999999"); w.WriteHeader(204) }, "POST PATCH PATCH GET POST PATCH PATCH PATCH PUT", true},
 		"more than there is":    {"GET", func(w http.ResponseWriter) { w.Header().Set("Range", "0-999999999"); w.WriteHeader(204) }, "POST PATCH PATCH GET POST PATCH PATCH PATCH PUT", true},
 		"no Range to the same":  {"GET", func(w http.ResponseWriter) { w.WriteHeader(204) }, "POST PATCH PATCH GET POST PATCH PATCH PATCH PUT", true},
-		"502 to the question":   {"GET", refusal(502, ""), "POST PATCH PATCH GET GET PATCH PATCH PUT", true},
-		"404 to the last chunk": {"PUT", refusal(404, "BLOB_UPLOAD_UNKNOWN"), "POST PATCH PATCH GET PATCH PATCH PUT GET PUT", true},
+		"502 to the question":   {"GET", refusal(502, ""), "POST PATCH PATCH GET GET GET PATCH PATCH PUT", true},
+		"404 to the last chunk": {"PUT", refusal(404, "BLOB_UPLOAD_UNKNOWN"), "POST PATCH PATCH GET GET PATCH PATCH PUT GET PUT", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -87,6 +87,7 @@ type sending struct {
 	streamed bool   // with a body of unknown length
 	anew     bool   // since that was refused
 	forgot   bool   // the registry did, what was sent
+	answered bool   // the registry was done with what it was sent last
 	unread   error  // how reading the blob failed
 }
 
@@ -113,6 +114,7 @@ func (s *sending) run(ctx context.Context) (has bool, err error) {
 		if s.unread != nil {
 			return false, s.unread
 		}
+		s.answered = is[*Error](err)
 		if s.grew() {
 			try = 0
 		}
@@ -138,7 +140,7 @@ func (s *sending) pause(ctx context.Context, try int, failure error) error {
 // attempt is one try, from where the last one ended.
 func (s *sending) attempt(ctx context.Context) (has bool, err error) {
 	if s.at != nil && s.at.unsure {
-		if err := s.ask(ctx); err != nil {
+		if err := s.askStanding(ctx); err != nil {
 			return false, err
 		}
 	}
