@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	bufferSize = 256 << 10 // bytes; several fit into a cache beside what they are hashed from
+	bufferSize = 1 << 20   // bytes: a read takes all that the connection has
+	writeSize  = 256 << 10 // bytes that a write has at least, but the last
 	busyPoll   = 50 * time.Millisecond
 )
 
@@ -151,12 +152,12 @@ func (s *Store) grow(ctx context.Context, part *atomicfile.Ingest, desc v1.Descr
 	return taken, errors.Join(err, r.Close())
 }
 
-// pour writes all of src to dst, a buffer at a time: what comes in small pieces,
-// as it does out of TLS records, takes fewer writes so.
+// pour writes all of src to dst. What comes in small pieces, as it does out of TLS
+// records, is gathered for fewer writes.
 func pour(dst io.Writer, src io.Reader, buffer []byte) (written int64, err error) {
 	for filled := 0; ; {
 		n, err := src.Read(buffer[filled:])
-		if filled += n; filled == len(buffer) || err != nil && filled > 0 {
+		if filled += n; filled >= min(writeSize, len(buffer)) || err != nil && filled > 0 {
 			w, failed := dst.Write(buffer[:filled])
 			written += int64(w)
 			filled = 0
