@@ -153,25 +153,8 @@ const (
 )
 
 // WriteTo is what net/http sends a body of unknown length by.
-func (r *uploadReader) WriteTo(w io.Writer) (written int64, err error) {
-	buffer := make([]byte, sendSize)
-	for filled := 0; ; {
-		n, err := r.Read(buffer[filled:])
-		if filled += n; filled >= leastSend || err != nil && filled > 0 {
-			n, failed := w.Write(buffer[:filled])
-			written += int64(n)
-			filled = 0
-			if failed != nil {
-				return written, failed
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return written, nil
-		case err != nil:
-			return written, err
-		}
-	}
+func (r *uploadReader) WriteTo(w io.Writer) (int64, error) {
+	return transfer.Gather(w, r, make([]byte, sendSize), leastSend)
 }
 
 func (r *uploadReader) read() int64 {

@@ -148,30 +148,8 @@ func (s *Store) grow(ctx context.Context, part *atomicfile.Ingest, desc v1.Descr
 	}
 	buffer := s.buffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // nothing else is put there
 	defer s.buffers.Put(buffer)
-	taken, err = pour(part, r, *buffer)
+	taken, err = transfer.Gather(part, r, *buffer, writeSize)
 	return taken, errors.Join(err, r.Close())
-}
-
-// pour writes all of src to dst. What comes in small pieces, as it does out of TLS
-// records, is gathered for fewer writes.
-func pour(dst io.Writer, src io.Reader, buffer []byte) (written int64, err error) {
-	for filled := 0; ; {
-		n, err := src.Read(buffer[filled:])
-		if filled += n; filled >= min(writeSize, len(buffer)) || err != nil && filled > 0 {
-			w, failed := dst.Write(buffer[:filled])
-			written += int64(w)
-			filled = 0
-			if failed != nil {
-				return written, failed
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return written, nil
-		case err != nil:
-			return written, err
-		}
-	}
 }
 
 // PutManifest takes a manifest as PutBlob does a blob.

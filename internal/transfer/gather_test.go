@@ -1,4 +1,4 @@
-package store
+package transfer_test
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"io"
 	"testing"
 	"testing/iotest"
+
+	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
 // A piecesWriter counts what it is given at a time.
@@ -49,7 +51,7 @@ func TestWhatComesInSmallPiecesTakesFewWrites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := &piecesWriter{full: test.full}
-			n, err := pour(w, test.src, make([]byte, 256<<10))
+			n, err := transfer.Gather(w, test.src, make([]byte, 256<<10), 256<<10)
 			if !errors.Is(err, test.err) || n != int64(test.want) || !bytes.Equal(w.Bytes(), data[:test.want]) {
 				t.Fatalf("%d of %d bytes, %v", n, w.Len(), err)
 			}
@@ -57,5 +59,16 @@ func TestWhatComesInSmallPiecesTakesFewWrites(t *testing.T) {
 				t.Errorf("%d writes", w.pieces)
 			}
 		})
+	}
+}
+
+// A large buffer is for large reads: it is not waited for.
+func TestNoMoreIsGatheredThanWasAskedFor(t *testing.T) {
+	t.Parallel()
+	data := bytes.Repeat([]byte("bytes"), 1<<20/5)
+	w := &piecesWriter{}
+	n, err := transfer.Gather(w, slow{bytes.NewReader(data)}, make([]byte, 1<<20), 64<<10)
+	if err != nil || n != int64(len(data)) || w.pieces != 16 {
+		t.Errorf("%d bytes in %d writes, %v", n, w.pieces, err)
 	}
 }
