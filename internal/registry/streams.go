@@ -16,8 +16,8 @@ const (
 	// bytes: at 200 Mbit/s a twelfth of a second, several round trips of 20 ms. What
 	// was fetched ahead is lost when the process is killed.
 	partSize = 2 << 20
-	// maxParts is how many of them there are in memory, over all blobs: more than
-	// a pull has connections, since those that are done wait for one before them.
+	// maxParts is how many of them there are in memory, over all blobs: as many as
+	// a pull has connections unless it is told otherwise.
 	maxParts = 8
 )
 
