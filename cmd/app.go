@@ -92,6 +92,9 @@ var noTwin = map[string]bool{
 	"realm": true, "create-project": true, "public": true, "fingerprint": true, "all": true, "keep-recorded": true, "password": true, "help": true, "version": true,
 }
 
+// twin is the variable that sets a flag.
+func twin(flag string) string { return "VICR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) }
+
 // fromEnvironment sets flags that were not typed from their VICR_ twins. Under
 // sudo the environment is somebody else's and is not read.
 func (a *app) fromEnvironment(c *cobra.Command) error {
@@ -100,7 +103,7 @@ func (a *app) fromEnvironment(c *cobra.Command) error {
 	}
 	var bad error
 	c.Flags().VisitAll(func(f *pflag.Flag) {
-		name := "VICR_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := twin(f.Name)
 		value := a.env.Getenv(name)
 		if value == "" || f.Changed || noTwin[f.Name] || bad != nil {
 			return

@@ -28,6 +28,8 @@ var mayImport = map[string]string{
 	"internal/harbor":  "internal/ref",
 	"internal/trust":   "internal/ref internal/pki internal/edit internal/change internal/machine internal/shell",
 	"internal/memo":    "internal/atomicfile",
+	// The defaults of flags that the user keeps: a file of vicr's own, which only cmd reads.
+	"internal/settings": "internal/atomicfile",
 	// What was pushed is remembered, so that the HEAD that saves a second push is not spent on the first.
 	"internal/registry": "internal/ref internal/wire internal/transfer internal/memo",
 	"internal/store":    "internal/ref internal/atomicfile internal/transfer",

@@ -25,6 +25,9 @@ func newRoot(a *app) *cobra.Command {
 			if err := a.fromEnvironment(c); err != nil {
 				return err
 			}
+			if err := a.fromSettings(c, a.settingsFile()); err != nil {
+				return err
+			}
 			if err := a.flags.check(); err != nil {
 				return err
 			}
@@ -45,7 +48,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newTrust(a), newUntrust(a), newLogin(a), newLogout(a),
 		newPull(a), newPush(a), newTag(a), newCopy(a), newList(a), newInspect(a), newProject(a), newStore(a),
-		newSandbox(a), newVersion(a), newCompletion(a),
+		newSandbox(a), newConfig(a), newVersion(a), newCompletion(a),
 		newStatus(a), newOnboard(a),
 		newDoctor(a),
 	)
