@@ -195,6 +195,18 @@ func TestALayerThatIsAnotherIsADigestError(t *testing.T) {
 	}
 }
 
+// What a manifest says is believed only once it is the one that was named.
+func TestAManifestThatIsAnotherIsADigestError(t *testing.T) {
+	t.Parallel()
+	one := sample(1)
+	raw := bytes.Clone(one.Content[one.Root.Digest])
+	one.Content[one.Root.Digest] = bytes.Replace(raw, []byte(`"schemaVersion":2`), []byte(`"schemaVersion":3`), 1)
+	err := resolved(t.Context(), bytes.NewReader(pack(t, layout(t, one.Content, one.Root)...)), options(t, archive.OCI))
+	if wrong, ok := errors.AsType[*transfer.DigestError](err); !ok || wrong.Want != one.Root.Digest {
+		t.Errorf("got %v", err)
+	}
+}
+
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
