@@ -1,8 +1,8 @@
 // Package archive reads and writes images in one file: OCI layouts in a tar, and
 // what docker save writes. A file is read where it lies; what comes as a stream
-// or compressed waits in a scratch file. Names in an archive are looked up in it
-// and opened nowhere else. What is written appears whole or not at all, and the
-// same images give the same bytes.
+// or compressed waits in a scratch file, or is handed on as it passes. Names in an
+// archive are looked up in it and opened nowhere else. What is written appears
+// whole or not at all, and the same images give the same bytes.
 package archive
 
 import (

@@ -76,9 +76,9 @@ func (a *Archive) each(ctx context.Context, r io.Reader, take func(*File) (enoug
 		}
 		h, err := t.Next()
 		switch {
-		case err == io.EOF && a.files.count == 0:
+		case errors.Is(err, io.EOF) && a.files.count == 0:
 			return a.bad("it is empty, or no tar")
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil && a.files.count == 0:
 			return &Error{File: a.name, Why: "it is no tar, or damaged", Err: err}

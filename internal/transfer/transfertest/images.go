@@ -41,8 +41,9 @@ func Zstded(tb testing.TB, data []byte) []byte {
 	tb.Helper()
 	w, err := zstd.NewWriter(nil)
 	must(tb, err)
-	defer w.Close()
-	return w.EncodeAll(data, nil)
+	packed := w.EncodeAll(data, nil)
+	must(tb, w.Close())
+	return packed
 }
 
 // RealImage makes an image that an engine takes, of plain layers.
