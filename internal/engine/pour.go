@@ -35,12 +35,12 @@ type pour struct {
 	mu    sync.Mutex
 	blobs map[v1.Hash]v1.Descriptor // that the sink has, by their diff IDs
 
-	small  map[string]document // files that are held
+	small  map[string]heldFile // files that are held
 	config []byte              // once it has come
 }
 
-// A document is a small file, which may be a layer too.
-type document struct {
+// A heldFile is a small one, which may be a layer too.
+type heldFile struct {
 	data   []byte
 	digest v1.Hash
 }
@@ -71,7 +71,7 @@ func (s *Source) Pour(ctx context.Context, to *transfer.Pouring) error {
 	}
 	p := &pour{
 		archive: archive.Passing(inEngine(s.image)), image: s.image, to: to, engine: s.engine,
-		layers: diffIDsOf(i), blobs: map[v1.Hash]v1.Descriptor{}, small: map[string]document{},
+		layers: diffIDsOf(i), blobs: map[v1.Hash]v1.Descriptor{}, small: map[string]heldFile{},
 	}
 	var saved *archive.Image
 	if asKept {
@@ -181,7 +181,7 @@ func (p *pour) descriptors(layers []v1.Hash) []v1.Descriptor {
 func (p *pour) takeLayer(ctx context.Context, f *archive.File) error {
 	if f.Data != nil {
 		digest, _, err := v1.SHA256(bytes.NewReader(f.Data))
-		p.small[f.Name] = document{f.Data, digest}
+		p.small[f.Name] = heldFile{f.Data, digest}
 		if digest == p.id {
 			p.config = f.Data
 		}
