@@ -36,8 +36,8 @@ var mayImport = map[string]string{
 	// An archive is a file or a stream and no folder: what the store promises of its
 	// folder does not hold there, and what waits is in scratch files as in engine.
 	"internal/archive": "internal/atomicfile internal/transfer",
-	// A save stream has to be read in one pass, so its layers wait in scratch files.
-	"internal/engine": "internal/ref internal/transfer internal/atomicfile internal/memo internal/relay",
+	// What an engine gives out by save and takes by load is an archive.
+	"internal/engine": "internal/ref internal/transfer internal/atomicfile internal/archive internal/memo internal/relay",
 	// The registry on loopback is a server; engine, which has it used, is a client of the engine's API.
 	"internal/relay":    "internal/transfer",
 	"internal/transfer": "",

@@ -117,14 +117,15 @@ func TestBrokenArchivesAreCalledThat(t *testing.T) {
 		"gzip of no tar":      {gzipped(t, []byte("x")), "no tar"},
 		"zstd of no tar":      {zstded(t, bytes.Repeat([]byte("x"), 2000)), "no tar"},
 		"zstd damaged":        {append(zstded(t, pack(t, saved(t, "app:1", layer)...))[:100], 0xff, 0xff, 0xff), "it"},
-		"no list":             {with(func(f []file) []file { return f[:1] }), "no file \"manifest.json\""},
+		"no list":             {with(func(f []file) []file { return f[:1] }), "no \"manifest.json\""},
 		"list is no JSON":     {list(`nonsense`), "cannot be read"},
-		"config missing":      {list(`[{"Config":"../../etc/passwd","Layers":["a/layer.tar"]}]`), "no file"},
+		"config missing":      {list(`[{"Config":"../../etc/passwd","Layers":["a/layer.tar"]}]`), "no \"../"},
 		"config is no JSON":   {list(`[{"Config":"a/layer.tar","Layers":["a/layer.tar"]}]`), "config of the image cannot be read"},
 		"layer missing":       {list(`[{"Config":"c.json","Layers":["/etc/passwd"]}]`), "no layer"},
 		"fewer layers":        {list(`[{"Config":"c.json","Layers":[]}]`), "names 1"},
-		"list too large":      {list("[" + strings.Repeat(" ", 5<<20) + "]"), "more than"},
-		"layer is zstd":       {with(func(f []file) []file { f[1].data = zstded(t, layer); return f }), "neither a tar nor gzip"},
+		"list too large":      {list("[" + strings.Repeat(" ", 5<<20) + "]"), "not JSON of at most"},
+		"layer is bzip2":      {with(func(f []file) []file { f[1].data = []byte("BZh91AYxxxx"); return f }), "compressed by bzip2"},
+		"layer is cut zstd":   {with(func(f []file) []file { f[1].data = zstded(t, layer)[:20]; return f }), "breaks off"},
 		"layer is cut gzip":   {with(func(f []file) []file { f[1].data = gzipped(t, layer)[:30]; return f }), "breaks off"},
 		"index is no JSON":    {pack(t, file{"index.json", []byte("x")}), "cannot be read"},
 		"index with a digest": {pack(t, file{"index.json", []byte(`{"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:../../x","size":1}]}`)}), "index.json"},
@@ -194,6 +195,18 @@ func TestALayerThatIsAnotherIsADigestError(t *testing.T) {
 	}
 }
 
+// What a manifest says is believed only once it is the one that was named.
+func TestAManifestThatIsAnotherIsADigestError(t *testing.T) {
+	t.Parallel()
+	one := sample(1)
+	raw := bytes.Clone(one.Content[one.Root.Digest])
+	one.Content[one.Root.Digest] = bytes.Replace(raw, []byte(`"schemaVersion":2`), []byte(`"schemaVersion":3`), 1)
+	err := resolved(t.Context(), bytes.NewReader(pack(t, layout(t, one.Content, one.Root)...)), options(t, archive.OCI))
+	if wrong, ok := errors.AsType[*transfer.DigestError](err); !ok || wrong.Want != one.Root.Digest {
+		t.Errorf("got %v", err)
+	}
+}
+
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
@@ -229,14 +242,16 @@ func TestAStreamThatFailsSaysWhy(t *testing.T) {
 func FuzzArchive(f *testing.F) {
 	c := transfertest.Content{}
 	root := c.Image(transfertest.Amd64(), c.Layer([]byte("x")))
-	f.Add(pack(f, layout(f, c, called(root, "1", ""))...))
-	f.Add(pack(f, saved(f, "app:1", layerTar(f, "f", []byte("x")), layerTar(f, "g", []byte("y")))...))
-	f.Add(gzipped(f, pack(f, saved(f, "app:1", layerTar(f, "f", []byte("x")))...)))
+	f.Add(pack(f, layout(f, c, called(root, "1", ""))...), false)
+	f.Add(pack(f, saved(f, "app:1", layerTar(f, "f", []byte("x")), layerTar(f, "g", []byte("y")))...), true)
+	f.Add(gzipped(f, pack(f, saved(f, "app:1", layerTar(f, "f", []byte("x")))...)), false)
 	data, _, _ := sparse(f, "amd64")
-	f.Add(data)
+	f.Add(data, false)
+	f.Add(data, true)
 	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, data []byte) {
-		a, err := archive.Read(t.Context(), bytes.NewReader(data), "x.tar", archive.Options{Format: archive.Docker, Scratch: dir})
+	f.Fuzz(func(t *testing.T, data []byte, unpacked bool) {
+		o := archive.Options{Format: archive.Docker, Scratch: dir, Unpacked: unpacked}
+		a, err := archive.Read(t.Context(), bytes.NewReader(data), "x.tar", o)
 		if err == nil {
 			defer a.Close()
 			_, err = transfer.Copy(t.Context(), a.Source("app:1"), &transfertest.Sink{}, transfer.Options{})

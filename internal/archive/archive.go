@@ -1,8 +1,8 @@
 // Package archive reads and writes images in one file: OCI layouts in a tar, and
 // what docker save writes. A file is read where it lies; what comes as a stream
-// or compressed waits in a scratch file. Names in an archive are looked up in it
-// and opened nowhere else. What is written appears whole or not at all, and the
-// same images give the same bytes.
+// or compressed waits in a scratch file, or is handed on as it passes. Names in an
+// archive are looked up in it and opened nowhere else. What is written appears
+// whole or not at all, and the same images give the same bytes.
 package archive
 
 import (
@@ -46,6 +46,9 @@ const (
 type Options struct {
 	Format  Format
 	Scratch string // folder for what has to wait on the disk; made when missing
+	// Unpacked says that a stream is of an engine that keeps layers unpacked: Docker's
+	// list counts, whatever lies beside it, and layers are compressed as they come.
+	Unpacked bool
 }
 
 // An Error says that an archive cannot be read, or is not taken.
@@ -111,22 +114,26 @@ func quotedAll(names []string) string {
 	return strings.Join(all, ", ")
 }
 
-// An Archive is open for reading. Its methods may be called at the same time.
+// An Archive is open for reading. Its methods may be called at the same time, but
+// Pass and Pack only by one.
 type Archive struct {
 	o      Options
 	name   string // of the file, for people
+	free   int64  // bytes that anything may grow to when it is decompressed
 	source *os.File
-	spools []*atomicfile.ScratchFile
 	files  *files
 
-	mu     sync.Mutex
-	made   map[string]*image       // by what they are
-	layers map[int64]layer         // of images in Docker's own format, by where they lie
-	packed *atomicfile.ScratchFile // those that were compressed here; nil: none yet
+	mu      sync.Mutex
+	made    map[string]*Image       // by what they are
+	layers  map[extent]layer        // of images in Docker's own format, by where they lie
+	scratch *atomicfile.ScratchFile // what came on a stream or was compressed here; nil: nothing yet
+	buffer  []byte
 }
 
 func fresh(name string, o Options) *Archive {
-	return &Archive{o: o, name: name, made: map[string]*image{}, layers: map[int64]layer{}}
+	return &Archive{
+		o: o, name: name, free: bombFree, files: newFiles(), made: map[string]*Image{}, layers: map[extent]layer{}, buffer: make([]byte, copyBuffer),
+	}
 }
 
 // Open opens the archive in a file. Close it. The error wraps
@@ -179,10 +186,10 @@ func (a *Archive) closeUnless(err *error) {
 // Close frees the disk.
 func (a *Archive) Close() error {
 	var err error
-	for _, s := range a.spools {
-		err = errors.Join(err, s.Close())
+	if a.scratch != nil {
+		err = a.scratch.Close()
+		a.scratch = nil
 	}
-	a.spools = nil
 	if a.source != nil {
 		err = errors.Join(err, a.source.Close())
 		a.source = nil
@@ -190,13 +197,19 @@ func (a *Archive) Close() error {
 	return err
 }
 
-// scratch makes a scratch file that lives as long as the archive.
-func (a *Archive) scratch() (*atomicfile.ScratchFile, error) {
-	s, err := newScratch(a.o.Scratch)
-	if err == nil {
-		a.spools = append(a.spools, s)
+// kept appends to the scratch file, which lives as long as the archive, and says
+// where that lies.
+func (a *Archive) kept(write func(w io.Writer) error) (extent, error) {
+	if a.scratch == nil {
+		s, err := newScratch(a.o.Scratch)
+		if err != nil {
+			return extent{}, err
+		}
+		a.scratch = s
 	}
-	return s, err
+	at := a.scratch.Size()
+	err := write(a.scratch)
+	return extent{in: a.scratch, at: at, size: a.scratch.Size() - at}, err
 }
 
 func newScratch(dir string) (*atomicfile.ScratchFile, error) {

@@ -13,7 +13,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"go.uber.org/goleak"
 
 	"github.com/vicr-cli/vicr/internal/archive"
@@ -57,56 +56,12 @@ func asJSON(tb testing.TB, v any) []byte {
 	return raw
 }
 
-func gzipped(tb testing.TB, data []byte) []byte {
-	tb.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, err := w.Write(data)
-	must(tb, err)
-	must(tb, w.Close())
-	return b.Bytes()
-}
-
-func zstded(tb testing.TB, data []byte) []byte {
-	tb.Helper()
-	w, err := zstd.NewWriter(nil)
-	must(tb, err)
-	defer w.Close()
-	return w.EncodeAll(data, nil)
-}
-
-// layerTar is a plain layer with one file.
-func layerTar(tb testing.TB, name string, data []byte) []byte {
-	tb.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	must(tb, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: 0o755}))
-	_, err := w.Write(data)
-	must(tb, err)
-	must(tb, w.Close())
-	return b.Bytes()
-}
-
-// realImage makes an image of plain layers, as engines take them.
-func realImage(tb testing.TB, c transfertest.Content, p v1.Platform, layers ...[]byte) v1.Descriptor {
-	tb.Helper()
-	var diffIDs []string
-	var history []any
-	m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: []v1.Descriptor{}}
-	for _, l := range layers {
-		diffIDs = append(diffIDs, transfertest.DescriptorOf("sha256", "", l).Digest.String())
-		history = append(history, map[string]string{"created_by": "test"})
-		m.Layers = append(m.Layers, c.Add(types.OCILayer, gzipped(tb, l)))
-	}
-	m.Config = c.AddJSON(types.OCIConfigJSON, map[string]any{
-		"architecture": p.Architecture, "os": p.OS, "history": history,
-		"config": map[string]any{"Cmd": []string{"/hello"}},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
-	})
-	d := c.AddJSON(types.OCIManifestSchema1, m)
-	d.Platform = &p
-	return d
-}
+var (
+	layerTar  = transfertest.LayerTar
+	gzipped   = transfertest.Gzipped
+	zstded    = transfertest.Zstded
+	realImage = transfertest.RealImage
+)
 
 func sample(seed byte) *transfertest.Source {
 	c := transfertest.Content{}
@@ -272,8 +227,10 @@ func TestPlainLayersAreCompressedAsThoseOfAnEngine(t *testing.T) {
 func TestLayersOfDockersOwnFormatComeOutAsTheyWere(t *testing.T) {
 	t.Parallel()
 	plain, packed := layerTar(t, "f", transfertest.Bytes(1, 1<<20+11)), layerTar(t, "g", []byte("x"))
-	files := saved(t, "app:1", plain, packed)
+	other := layerTar(t, "h", transfertest.Bytes(2, 1<<20+11))
+	files := saved(t, "app:1", plain, packed, other)
 	files[2].data = gzipped(t, packed) // as other tools write layers
+	files[3].data = zstded(t, other)
 	opened(t, archive.Docker, pack(t, files...), func(t *testing.T, a *archive.Archive, err error) {
 		t.Helper()
 		must(t, err)
@@ -285,7 +242,7 @@ func TestLayersOfDockersOwnFormatComeOutAsTheyWere(t *testing.T) {
 		}
 		var m v1.Manifest
 		must(t, json.Unmarshal(out.Content[res.Root.Digest], &m))
-		for i, want := range [][]byte{plain, packed} {
+		for i, want := range [][]byte{plain, packed, other} {
 			z, err := gzip.NewReader(bytes.NewReader(out.Content[m.Layers[i].Digest]))
 			must(t, err)
 			if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, want) {

@@ -24,7 +24,7 @@ const (
 
 // An extent is where bytes lie.
 type extent struct {
-	in       io.ReaderAt
+	in       io.ReaderAt // nil: they have passed
 	at, size int64
 }
 
@@ -40,43 +40,72 @@ type files struct {
 	names   int // bytes
 }
 
+func newFiles() *files { return &files{extents: map[string]extent{}, links: map[string]string{}} }
+
+// A File is one of a tar that is read from front to back. What is not read of it
+// is passed over.
+type File struct {
+	io.Reader
+	Name string
+	Size int64
+	Data []byte // all of it, if the archive holds it: see [Archive.Pass]
+
+	head []byte
+}
+
 // index finds the files of a tar of size bytes.
 func (a *Archive) index(ctx context.Context, r io.ReaderAt, size int64) error {
-	a.files = &files{extents: map[string]extent{}, links: map[string]string{}}
 	section := io.NewSectionReader(r, 0, size)
-	t := tar.NewReader(section)
+	return a.each(ctx, section, func(f *File) (bool, error) {
+		at, err := section.Seek(0, io.SeekCurrent) // the reader of a tar reads no byte ahead
+		if err == nil && at > size-f.Size {
+			err = a.broken(io.ErrUnexpectedEOF)
+		}
+		a.files.extents[f.Name] = extent{r, at, f.Size}
+		return false, err
+	})
+}
+
+// each hands the files of a tar to take, until it has enough. Errors of take are
+// returned as they are, but for those that come of reading the tar.
+func (a *Archive) each(ctx context.Context, r io.Reader, take func(*File) (enough bool, err error)) error {
+	t := tar.NewReader(r)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			if a.files.count == 0 {
-				return a.bad("it is empty, or no tar")
-			}
+		switch {
+		case errors.Is(err, io.EOF) && a.files.count == 0:
+			return a.bad("it is empty, or no tar")
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil && a.files.count == 0 {
+		case err != nil && a.files.count == 0:
 			return &Error{File: a.name, Why: "it is no tar, or damaged", Err: err}
-		}
-		if err != nil {
+		case err != nil:
 			return a.broken(err)
 		}
-		at, err := section.Seek(0, io.SeekCurrent) // the reader of a tar reads no byte ahead
-		if err != nil {
+		if isFile, err := a.accept(h); err != nil {
 			return err
+		} else if !isFile {
+			continue
 		}
-		if err := a.take(h, extent{r, at, h.Size}); err != nil {
+		in := &source{r: t}
+		enough, err := take(&File{Reader: in, Name: path.Clean(h.Name), Size: h.Size})
+		if err != nil && in.err != nil {
+			return a.broken(in.err)
+		}
+		if err != nil || enough {
 			return err
-		}
-		if h.Typeflag == tar.TypeReg && at > size-h.Size {
-			return a.broken(io.ErrUnexpectedEOF)
 		}
 	}
 }
 
 // broken says what a failure to read a tar means.
 func (a *Archive) broken(err error) error {
+	if ours, ok := errors.AsType[*Error](err); ok {
+		return ours
+	}
 	why := "it is damaged"
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -87,32 +116,33 @@ func (a *Archive) broken(err error) error {
 	return &Error{File: a.name, Why: why, Err: err}
 }
 
-// take notes a file, unless no honest archive has it.
-func (a *Archive) take(h *tar.Header, e extent) error {
+// accept says whether h is of a file with bytes, and notes what else there is. The
+// error is of what no honest archive has.
+func (a *Archive) accept(h *tar.Header) (isFile bool, err error) {
 	f := a.files
 	f.count++
 	f.names += len(h.Name) + len(h.Linkname)
 	name := path.Clean(h.Name)
 	switch {
 	case f.count > maxFiles:
-		return a.unsafe("it has more than %d files", maxFiles)
+		return false, a.unsafe("it has more than %d files", maxFiles)
 	case f.names > maxNames:
-		return a.unsafe("the names of its files have more than %d bytes", maxNames)
+		return false, a.unsafe("the names of its files have more than %d bytes", maxNames)
 	case len(h.Name) > maxName || !local(name):
-		return a.unsafe("it has a file with the name %.100q", h.Name)
+		return false, a.unsafe("it has a file with the name %.100q", h.Name)
 	case h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeXGlobalHeader:
-		return nil
+		return false, nil
 	case f.has(name):
-		return a.unsafe("it has %.200q twice", name)
+		return false, a.unsafe("it has %.200q twice", name)
 	case h.Typeflag == tar.TypeSymlink || h.Typeflag == tar.TypeLink:
-		return a.link(h, name)
+		return false, a.link(h, name)
 	case sparse(h):
-		return a.unsafe("%.200q in it is sparse", name)
+		return false, a.unsafe("%.200q in it is sparse", name)
 	case h.Typeflag != tar.TypeReg:
-		return a.unsafe("%.200q in it is neither a file nor a folder", name)
+		return false, a.unsafe("%.200q in it is neither a file nor a folder", name)
 	}
-	f.extents[name] = e
-	return nil
+	f.extents[name] = extent{size: h.Size} // in nothing, unless it is kept
+	return true, nil
 }
 
 // link notes a link. Docker before 25 writes a layer that an image has twice as
@@ -163,25 +193,29 @@ func (f *files) find(name string) (extent, bool) {
 }
 
 func (f *files) blob(h v1.Hash) (extent, bool) {
-	return f.find(path.Join(blobFolder, h.Algorithm, h.Hex))
+	return f.find(BlobName(h))
 }
 
 // document returns a small file whole.
 func (a *Archive) document(name string) ([]byte, error) {
 	e, ok := a.files.find(name)
 	if !ok {
-		return nil, a.bad("it has no file %.200q", name)
+		return nil, a.bad("it has no %.200q", name)
 	}
-	raw, err := a.small(e)
+	var raw []byte
+	var err error
+	if _, packed := a.layers[e]; !packed {
+		raw, err = a.small(e)
+	}
 	if err == nil && raw == nil {
-		err = a.bad("%.200q in it has more than %d bytes", name, maxJSON)
+		err = a.bad("%.200q in it is not JSON of at most %d bytes", name, maxJSON)
 	}
 	return raw, err
 }
 
-// small reads a file whole; nil if it is too large for that.
+// small reads a file whole; nil if it is too large for that, or has passed.
 func (a *Archive) small(e extent) ([]byte, error) {
-	if e.size > maxJSON {
+	if e.size > maxJSON || e.in == nil {
 		return nil, nil
 	}
 	raw := make([]byte, e.size)

@@ -42,15 +42,6 @@ func platforms(all []v1.Platform) string {
 	return strings.Join(texts, ", ")
 }
 
-// An image is one out of an archive.
-type image struct {
-	root      v1.Descriptor
-	manifests map[v1.Hash][]byte // made here; nil: as they lie in the archive
-	blobs     map[v1.Hash]extent // as above
-	partial   map[v1.Hash]bool   // images of the index that are not all here
-	sparse    *SparseError       // nil: all is here
-}
-
 // readIndex reads index.json.
 func (a *Archive) readIndex() (v1.IndexManifest, error) {
 	var index v1.IndexManifest
@@ -65,11 +56,9 @@ func (a *Archive) readIndex() (v1.IndexManifest, error) {
 }
 
 // fromLayout looks what there is of an image that the layout names.
-func (a *Archive) fromLayout(ctx context.Context, top v1.Descriptor) (*image, error) {
-	i := &image{
-		root:    v1.Descriptor{MediaType: top.MediaType, Size: top.Size, Digest: top.Digest, Platform: top.Platform},
-		partial: map[v1.Hash]bool{},
-	}
+func (a *Archive) fromLayout(ctx context.Context, top v1.Descriptor) (*Image, error) {
+	i := a.NewImage()
+	i.Root = v1.Descriptor{MediaType: top.MediaType, Size: top.Size, Digest: top.Digest, Platform: top.Platform}
 	w := &walk{ctx: ctx, archive: a, image: i, seen: map[v1.Hash]bool{}}
 	whole, err := w.visit(top, 0)
 	switch {
@@ -80,7 +69,7 @@ func (a *Archive) fromLayout(ctx context.Context, top v1.Descriptor) (*image, er
 	case !top.MediaType.IsIndex():
 		return nil, a.bad("it lacks parts of image %s", top.Digest)
 	}
-	i.sparse = &SparseError{File: a.name, Have: w.have, Missing: w.missing}
+	i.Sparse = &SparseError{File: a.name, Have: w.have, Missing: w.missing}
 	return i, nil
 }
 
@@ -88,7 +77,7 @@ func (a *Archive) fromLayout(ctx context.Context, top v1.Descriptor) (*image, er
 type walk struct {
 	ctx           context.Context // that of the one call
 	archive       *Archive
-	image         *image
+	image         *Image
 	seen          map[v1.Hash]bool // whether all of it is here
 	have, missing []v1.Platform
 	bytes         int64
@@ -122,7 +111,9 @@ func (w *walk) one(desc v1.Descriptor) (whole bool, err error) {
 	for _, d := range m.Layers {
 		whole = whole && (w.has(d) || !d.MediaType.IsDistributable())
 	}
-	if !whole {
+	if whole {
+		w.image.Whole = append(w.image.Whole, desc)
+	} else {
 		w.image.partial[desc.Digest] = true
 	}
 	if p := desc.Platform; p != nil && p.OS != "unknown" { // as BuildKit calls that of its attestations
@@ -155,13 +146,17 @@ func (w *walk) index(desc v1.Descriptor, depth int) (whole bool, err error) {
 	return whole, nil
 }
 
+// has takes a blob, if it is here. Whether its bytes are those that its digest
+// names is for [transfer.Copy] to see.
 func (w *walk) has(desc v1.Descriptor) bool {
-	_, ok := w.archive.files.blob(desc.Digest)
+	e, ok := w.archive.files.blob(desc.Digest)
+	if ok {
+		w.image.blobs[desc.Digest] = e
+	}
 	return ok
 }
 
-// read reads a manifest; false if it is not here. Whether its bytes are those
-// that its digest names is for [transfer.Copy] to see.
+// read takes a manifest or index; false if it is not here.
 func (w *walk) read(desc v1.Descriptor, into any) (bool, error) {
 	e, ok := w.archive.files.blob(desc.Digest)
 	if !ok {
@@ -174,6 +169,10 @@ func (w *walk) read(desc v1.Descriptor, into any) (bool, error) {
 	if w.bytes += e.size; raw == nil || w.bytes > maxManifests {
 		return false, w.archive.unsafe("its manifests are too large")
 	}
+	if got := sum(raw); got.Algorithm == desc.Digest.Algorithm && got != desc.Digest {
+		return false, &transfer.DigestError{What: "manifest", Want: desc.Digest, Got: got}
+	}
+	w.image.manifests[desc.Digest] = raw
 	if err := json.Unmarshal(raw, into); err != nil {
 		return false, w.archive.bad("manifest %s in it cannot be read", desc.Digest)
 	}

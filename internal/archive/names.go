@@ -20,7 +20,7 @@ type listed struct {
 
 // list lists the images of the archive.
 func (a *Archive) list() ([]listed, error) {
-	if a.files.has(indexFile) {
+	if a.files.has(indexFile) && !a.o.Unpacked {
 		return a.listLayout()
 	}
 	if a.o.Format == OCI {

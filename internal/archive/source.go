@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"sync"
 
@@ -22,7 +21,7 @@ type Source struct {
 	OnSparse func(have, missing []v1.Platform)
 
 	mu    sync.Mutex
-	image *image // nil before Resolve
+	image *Image // nil before Resolve
 }
 
 var _ transfer.Source = (*Source)(nil)
@@ -44,16 +43,16 @@ func (s *Source) Resolve(ctx context.Context) (v1.Descriptor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.image == nil {
-		i, err := s.archive.image(ctx, s.name, s.exact)
+		i, err := s.archive.Image(ctx, s.name, s.exact)
 		if err != nil {
 			return v1.Descriptor{}, err
 		}
 		s.image = i
-		if i.sparse != nil && s.OnSparse != nil {
-			s.OnSparse(i.sparse.Have, i.sparse.Missing)
+		if i.Sparse != nil && s.OnSparse != nil {
+			s.OnSparse(i.Sparse.Have, i.Sparse.Missing)
 		}
 	}
-	return s.image.root, nil
+	return s.image.Root, nil
 }
 
 // Find says whether the archive has the image, and reads nothing of it. Errors are
@@ -65,8 +64,10 @@ func (s *Source) Find() error {
 	return err
 }
 
-// image finds an image and looks what there is of it.
-func (a *Archive) image(ctx context.Context, name string, exact bool) (*image, error) {
+// Image finds an image by its name, an exact one or, if it is the only one,
+// whatever it is called, and looks what there is of it. Errors are those of
+// [Source.Resolve].
+func (a *Archive) Image(ctx context.Context, name string, exact bool) (*Image, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l, err := a.find(name, exact)
@@ -76,7 +77,7 @@ func (a *Archive) image(ctx context.Context, name string, exact bool) (*image, e
 	if i, ok := a.made[l.id]; ok {
 		return i, nil
 	}
-	var i *image
+	var i *Image
 	if l.item == nil {
 		i, err = a.fromLayout(ctx, l.desc)
 	} else {
@@ -88,76 +89,29 @@ func (a *Archive) image(ctx context.Context, name string, exact bool) (*image, e
 	return i, err
 }
 
-// Manifest returns a manifest or index. The error is a [*SparseError] if it is of
-// an image that is not all here.
+// Manifest returns a manifest or index, as [Image.Manifest] says.
 func (s *Source) Manifest(_ context.Context, desc v1.Descriptor) ([]byte, error) {
 	i, err := s.resolved()
 	if err != nil {
 		return nil, err
 	}
-	if i.manifests != nil {
-		raw, ok := i.manifests[desc.Digest]
-		if !ok {
-			return nil, s.lacks(desc)
-		}
-		return raw, nil
-	}
-	e, ok := s.archive.files.blob(desc.Digest)
-	if i.partial[desc.Digest] || !ok && i.sparse != nil {
-		return nil, i.sparse
-	}
-	if !ok {
-		return nil, s.lacks(desc)
-	}
-	raw, err := s.archive.small(e)
-	if err == nil && raw == nil {
-		err = s.archive.unsafe("its manifests are too large")
-	}
-	return raw, err
+	return i.Manifest(desc)
 }
 
-// Blob opens a blob at offset. The error wraps [transfer.ErrNotFound] if the
-// archive does not have it.
+// Blob opens a blob at offset, as [Image.Blob] says.
 func (s *Source) Blob(ctx context.Context, desc v1.Descriptor, offset int64) (io.ReadCloser, error) {
 	i, err := s.resolved()
 	if err != nil {
 		return nil, err
 	}
-	e, ok := i.blobs[desc.Digest]
-	if i.blobs == nil {
-		e, ok = s.archive.files.blob(desc.Digest)
-	}
-	if !ok {
-		return nil, s.lacks(desc)
-	}
-	if offset < 0 || offset > e.size {
-		return nil, fmt.Errorf("%s at byte %d: %w", desc.Digest, offset, transfer.ErrOffset)
-	}
-	return io.NopCloser(&reader{ctx, e.from(offset)}), nil
+	return i.Blob(ctx, desc, offset)
 }
 
-func (s *Source) resolved() (*image, error) {
+func (s *Source) resolved() (*Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.image == nil {
 		return nil, s.archive.bad("it was not looked at")
 	}
 	return s.image, nil
-}
-
-func (s *Source) lacks(desc v1.Descriptor) error {
-	return fmt.Errorf("%q does not have %s: %w", s.archive.name, desc.Digest, transfer.ErrNotFound)
-}
-
-// A reader ends when the context ends.
-type reader struct {
-	ctx context.Context // that of the transfer it is part of
-	r   io.Reader
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
 }

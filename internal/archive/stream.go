@@ -22,76 +22,114 @@ const (
 	maxWindow = 128 << 20 // bytes of zstd's memory, as much as zstd takes by itself
 )
 
-func isTar(head []byte) bool { return len(head) >= 262 && string(head[257:262]) == "ustar" }
+// The compressions that are read here.
+const (
+	gzipped = "gzip"
+	zstded  = "zstd"
+)
 
-func isGzip(head []byte) bool { return bytes.HasPrefix(head, []byte{0x1f, 0x8b}) }
-
-func isZstd(head []byte) bool { return bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")) }
-
-// otherCompression names one that is not read here.
-func otherCompression(head []byte) string {
-	for magic, name := range map[string]string{"BZh": "bzip2", "\xfd7zXZ\x00": "xz", "PK\x03\x04": "zip", "\x04\x22\x4d\x18": "lz4"} {
-		if bytes.HasPrefix(head, []byte(magic)) {
-			return name
+// compression names that of what begins with head, "" for none. A tar may begin
+// with any name.
+func compression(head []byte) string {
+	for _, known := range [...]struct{ magic, name string }{
+		{"\x1f\x8b", gzipped},
+		{"\x28\xb5\x2f\xfd", zstded},
+		{"BZh", "bzip2"},
+		{"\xfd7zXZ\x00", "xz"},
+		{"PK\x03\x04", "zip"},
+		{"\x04\x22\x4d\x18", "lz4"},
+	} {
+		if bytes.HasPrefix(head, []byte(known.magic)) && !isTar(head) {
+			return known.name
 		}
 	}
 	return ""
 }
 
-// spool brings what r gives, decompressed, into a scratch file and finds the
-// files in it.
+// IsCompressed says whether what begins with head is.
+func IsCompressed(head []byte) bool { return compression(head) != "" }
+
+// isTar looks where a tar says what it is (POSIX.1-1988, ustar).
+func isTar(head []byte) bool { return len(head) >= 262 && string(head[257:262]) == "ustar" }
+
+// isJSON tells a document from a layer whose first file is named {.
+func isJSON(head []byte) bool {
+	trimmed := bytes.TrimLeft(head, " \t\r\n")
+	return len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') && !isTar(head)
+}
+
+// spool brings what r gives, decompressed, into the scratch file.
 func (a *Archive) spool(ctx context.Context, r io.Reader) error {
+	return a.unpacked(r, func(plain io.Reader) error {
+		err := a.each(ctx, plain, func(f *File) (bool, error) { return false, a.keep(ctx, f) })
+		if err == nil { // behind the tar is what tells whether it was whole
+			err = a.copy(ctx, io.Discard, plain)
+		}
+		return err
+	})
+}
+
+// unpacked has read read what r is, decompressed, and says what it means if that
+// cannot be read. Other errors of read are returned as they are.
+func (a *Archive) unpacked(r io.Reader, read func(plain io.Reader) error) error {
 	in := &source{r: r}
 	buffered := bufio.NewReaderSize(in, copyBuffer)
 	head, err := buffered.Peek(headSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	plain, done, err := a.decompressed(in, buffered, head)
+	raw, done, err := a.decompressed(in, buffered, compression(head))
 	if err != nil {
 		return err
 	}
 	defer done()
-	scratch, err := a.scratch()
-	if err != nil {
-		return err
-	}
-	reading, writing := pour(ctx, scratch, plain)
-	var ours *Error
+	plain := &source{r: raw}
+	err = read(plain)
 	switch {
-	case writing != nil:
-		return writing
-	case errors.As(reading, &ours):
-		return ours
-	case reading != nil && in.err != nil:
+	case in.err != nil:
 		return in.err
-	case reading != nil && ctx.Err() != nil:
-		return ctx.Err()
-	case reading != nil:
-		return a.broken(reading)
+	case plain.err != nil:
+		return a.broken(plain.err)
 	}
-	return a.index(ctx, scratch, scratch.Size())
+	return err
 }
 
-// decompressed reads what is compressed by gzip or zstd, and else r itself.
-func (a *Archive) decompressed(in *source, r io.Reader, head []byte) (plain io.Reader, done func(), err error) {
-	switch other := otherCompression(head); {
-	case isGzip(head):
+// keep brings a file into the scratch file.
+func (a *Archive) keep(ctx context.Context, f *File) error {
+	if err := f.peek(); err != nil {
+		return err
+	}
+	if a.o.Unpacked && f.large() && compression(f.head) == "" {
+		l, err := a.pack(ctx, f)
+		a.files.extents[f.Name] = l.extent
+		a.layers[l.extent] = l
+		return err
+	}
+	e, err := a.kept(func(w io.Writer) error { return a.copy(ctx, w, f) })
+	a.files.extents[f.Name] = e
+	return err
+}
+
+// decompressed reads what is compressed by gzip or zstd, and else r itself. What r
+// has taken so far is seen in in.
+func (a *Archive) decompressed(in *source, r io.Reader, by string) (plain io.Reader, done func(), err error) {
+	switch by {
+	case "":
+		return r, func() {}, nil
+	case gzipped:
 		z, err := gzip.NewReader(r)
 		if err != nil {
 			return nil, nil, a.broken(err)
 		}
 		return &bound{r: z, in: in, archive: a}, func() { _ = z.Close() }, nil
-	case isZstd(head):
+	case zstded:
 		z, err := newZstd(r)
 		if err != nil {
 			return nil, nil, a.broken(err)
 		}
 		return &bound{r: z, in: in, archive: a}, z.Close, nil
-	case other != "":
-		return nil, nil, a.bad("it is compressed by %s: decompress it first", other)
 	}
-	return r, func() {}, nil
+	return nil, nil, a.bad("it is compressed by %s: decompress it first", by)
 }
 
 func newZstd(r io.Reader) (*zstd.Decoder, error) {
@@ -125,32 +163,20 @@ type bound struct {
 func (b *bound) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.out += int64(n)
-	if b.out > bombFree && b.out/bombRatio > b.in.n {
+	if b.out > b.archive.free && b.out/bombRatio > b.in.n {
 		return 0, b.archive.unsafe("it grows to more than %d times its size when it is decompressed; if that is right, decompress it first", bombRatio)
 	}
 	return n, err
 }
 
-// pour copies until r or ctx ends, and says which side failed.
-func pour(ctx context.Context, w io.Writer, r io.Reader) (reading, writing error) {
-	buffer := make([]byte, copyBuffer)
-	for {
-		if err := ctx.Err(); err != nil {
-			return err, nil
-		}
-		n, err := r.Read(buffer)
-		if n > 0 {
-			if _, err := w.Write(buffer[:n]); err != nil {
-				return nil, err
-			}
-		}
-		if err == io.EOF {
-			return nil, nil
-		}
-		if err != nil {
-			return err, nil
-		}
-	}
+// copy copies until r or ctx ends, with the archive's buffer.
+func (a *Archive) copy(ctx context.Context, w io.Writer, r io.Reader) error {
+	return pour(ctx, w, r, a.buffer)
+}
+
+func pour(ctx context.Context, w io.Writer, r io.Reader, buffer []byte) error {
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, &reader{ctx, r}, buffer)
+	return err
 }
 
 // An impatient reader does not wait for r longer than its context lasts.

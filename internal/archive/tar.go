@@ -3,7 +3,6 @@ package archive
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -56,18 +56,17 @@ func (w *Writer) write(ctx context.Context) error {
 func (w *Writer) tar(ctx context.Context, out io.Writer) error {
 	buffered := bufio.NewWriterSize(out, copyBuffer)
 	t := tar.NewWriter(buffered)
-	documents, err := w.documents()
+	documents, err := Documents(w.o.Format, w.sorted()...)
 	if err != nil {
 		return err
 	}
 	for _, d := range documents {
-		if err := file(ctx, t, d.name, extent{in: bytes.NewReader(d.data), size: int64(len(d.data))}); err != nil {
+		if err := file(ctx, t, d.Name, inMemory(d.Data)); err != nil {
 			return err
 		}
 	}
 	for _, h := range byDigest(w.manifests) {
-		raw := w.manifests[h]
-		if err := file(ctx, t, blobName(h), extent{in: bytes.NewReader(raw), size: int64(len(raw))}); err != nil {
+		if err := file(ctx, t, BlobName(h), inMemory(w.manifests[h])); err != nil {
 			return err
 		}
 	}
@@ -75,7 +74,7 @@ func (w *Writer) tar(ctx context.Context, out io.Writer) error {
 		if _, ok := w.manifests[h]; ok {
 			continue
 		}
-		if err := file(ctx, t, blobName(h), w.blobs[h]); err != nil {
+		if err := file(ctx, t, BlobName(h), w.blobs[h]); err != nil {
 			return err
 		}
 	}
@@ -85,7 +84,18 @@ func (w *Writer) tar(ctx context.Context, out io.Writer) error {
 	return buffered.Flush()
 }
 
-func blobName(h v1.Hash) string { return path.Join(blobFolder, h.Algorithm, h.Hex) }
+// BlobName is where a blob lies in an archive.
+func BlobName(h v1.Hash) string { return path.Join(blobFolder, h.Algorithm, h.Hex) }
+
+// BlobDigest is that of the blob which lies there.
+func BlobDigest(name string) (v1.Hash, bool) {
+	rest, ok := strings.CutPrefix(name, blobFolder+"/")
+	if !ok {
+		return v1.Hash{}, false
+	}
+	h, err := v1.NewHash(strings.Replace(rest, "/", ":", 1))
+	return h, err == nil
+}
 
 // file writes one file.
 func file(ctx context.Context, t *tar.Writer, name string, e extent) error {
@@ -95,44 +105,51 @@ func file(ctx context.Context, t *tar.Writer, name string, e extent) error {
 	if err != nil {
 		return err
 	}
-	reading, writing := pour(ctx, t, e.from(0))
-	return errors.Join(reading, writing)
+	return pour(ctx, t, e.from(0), make([]byte, min(copyBuffer, e.size+1)))
 }
 
-type document struct {
-	name string
-	data []byte
+// A Named image is one that an archive names.
+type Named struct {
+	Name string // "" for none
+	Root v1.Descriptor
+	Raw  []byte // the root
 }
 
-// documents are the files that say what is in the archive: an OCI layout, and in
-// Docker's format its own list beside it, for engines that know no layouts.
-func (w *Writer) documents() ([]document, error) {
+// A Document is a file that says what is in an archive.
+type Document struct {
+	Name string
+	Data []byte
+}
+
+// Documents are those of an archive of images: an OCI layout, and in Docker's
+// format its own list beside it, for engines that know no layouts.
+func Documents(f Format, images ...Named) ([]Document, error) {
 	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
-	items := []dockerImage{}
-	for _, c := range w.sorted() {
-		entry := v1.Descriptor{MediaType: c.root.MediaType, Size: c.root.Size, Digest: c.root.Digest, Platform: c.root.Platform}
-		if c.name != "" {
-			entry.Annotations = w.annotations(c.name)
+	var items []dockerImage
+	for _, i := range images {
+		entry := v1.Descriptor{MediaType: i.Root.MediaType, Size: i.Root.Size, Digest: i.Root.Digest, Platform: i.Root.Platform}
+		if i.Name != "" {
+			entry.Annotations = annotations(f, i.Name)
 		}
 		index.Manifests = append(index.Manifests, entry)
-		if w.o.Format == Docker {
-			item, err := w.item(c)
+		if f == Docker && !i.Root.MediaType.IsIndex() {
+			item, err := itemOf(i)
 			if err != nil {
 				return nil, err
 			}
 			items = addItem(items, item)
 		}
 	}
-	var all []document
+	var all []Document
 	var err error
 	add := func(name string, v any) {
 		data, failed := json.Marshal(v)
 		err = errors.Join(err, failed)
-		all = append(all, document{name, data})
+		all = append(all, Document{name, data})
 	}
 	add(layoutFile, map[string]string{"imageLayoutVersion": "1.0.0"})
 	add(indexFile, index)
-	if w.o.Format == Docker {
+	if len(items) > 0 {
 		add(manifestFile, items)
 	}
 	return all, err
@@ -140,26 +157,26 @@ func (w *Writer) documents() ([]document, error) {
 
 // annotations name an image. Docker writes and reads the tag beside the full
 // name; Podman and Skopeo take the full name where Docker has the tag.
-func (w *Writer) annotations(name string) map[string]string {
+func annotations(f Format, name string) map[string]string {
 	short := name
-	if tag := tagOf(name); w.o.Format == Docker && tag != "" {
+	if tag := tagOf(name); f == Docker && tag != "" {
 		short = tag
 	}
 	return map[string]string{refName: short, containerdName: name}
 }
 
-// item describes an image in Docker's own list.
-func (w *Writer) item(c committed) (dockerImage, error) {
+// itemOf describes an image in Docker's own list.
+func itemOf(i Named) (dockerImage, error) {
 	var m v1.Manifest
-	if err := json.Unmarshal(w.manifests[c.root.Digest], &m); err != nil {
+	if err := json.Unmarshal(i.Raw, &m); err != nil {
 		return dockerImage{}, err
 	}
-	item := dockerImage{Config: blobName(m.Config.Digest), RepoTags: []string{}, Layers: []string{}}
-	if c.name != "" {
-		item.RepoTags = append(item.RepoTags, c.name)
+	item := dockerImage{Config: BlobName(m.Config.Digest), RepoTags: []string{}, Layers: []string{}}
+	if i.Name != "" {
+		item.RepoTags = append(item.RepoTags, i.Name)
 	}
 	for _, l := range m.Layers {
-		item.Layers = append(item.Layers, blobName(l.Digest))
+		item.Layers = append(item.Layers, BlobName(l.Digest))
 	}
 	return item, nil
 }

@@ -42,13 +42,8 @@ type Writer struct {
 	next      int64                   // where in it nothing is yet
 	blobs     map[v1.Hash]extent
 	manifests map[v1.Hash][]byte
-	images    []committed
+	images    []Named
 	written   bool
-}
-
-type committed struct {
-	name string // "" for none
-	root v1.Descriptor
 }
 
 // Create makes an archive of that many images in a file, which is replaced as a
@@ -189,8 +184,8 @@ func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	name := taggedName(s.name)
-	w.images = slices.DeleteFunc(w.images, func(c committed) bool { return name != "" && c.name == name })
-	w.images = append(w.images, committed{name, root})
+	w.images = slices.DeleteFunc(w.images, func(i Named) bool { return name != "" && i.Name == name })
+	w.images = append(w.images, Named{name, root, slices.Clone(raw)})
 	w.want--
 	if w.want > 0 {
 		return nil
@@ -223,12 +218,12 @@ func taggedName(name string) string {
 }
 
 // sorted lists the images by name, so that the order in which they came is not seen.
-func (w *Writer) sorted() []committed {
+func (w *Writer) sorted() []Named {
 	all := slices.Clone(w.images)
-	slices.SortFunc(all, func(a, b committed) int {
-		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.root.Digest.String(), b.root.Digest.String()))
+	slices.SortFunc(all, func(a, b Named) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Root.Digest.String(), b.Root.Digest.String()))
 	})
-	return slices.CompactFunc(all, func(a, b committed) bool { return a.name == b.name && a.root.Digest == b.root.Digest })
+	return slices.CompactFunc(all, func(a, b Named) bool { return a.Name == b.Name && a.Root.Digest == b.Root.Digest })
 }
 
 func byDigest[V any](all map[v1.Hash]V) []v1.Hash {

@@ -52,7 +52,7 @@ func NewTransport(inner http.RoundTripper, base *url.URL, c Credentials, p Polic
 	b := *base
 	t := &Transport{
 		inner: inner, base: &b, credentials: c, policy: p,
-		now: time.Now, sleep: sleep, turn: make(chan struct{}, 1),
+		now: time.Now, sleep: wire.Sleep, turn: make(chan struct{}, 1),
 	}
 	t.turn <- struct{}{}
 	return t

@@ -90,14 +90,7 @@ func impatient(ctx context.Context, d time.Duration) error {
 	if d > most {
 		return fmt.Errorf("the server asks to be left alone for %s", d.Round(time.Second))
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wire.Sleep(ctx, d)
 }
 
 func plural(n int, one, many string) string {

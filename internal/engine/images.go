@@ -71,7 +71,7 @@ func (e *Engine) remove(ctx context.Context, name string) error {
 
 // taggedName is img without its digest, and its tag; both are "" when img has
 // a digest alone, under which no engine can be told to keep an image.
-func taggedName(img string) (name, tag string, err error) {
+func taggedName(img string) (name, tag string, err error) { //nolint:unparam // the tag goes with the name
 	named, err := reference.ParseNormalizedNamed(img)
 	if err != nil {
 		return "", "", fmt.Errorf("image %q: %w", img, err)

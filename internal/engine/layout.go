@@ -1,164 +1,38 @@
 package engine
 
 import (
-	"encoding/json"
-	"fmt"
+	"context"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/vicr-cli/vicr/internal/archive"
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
-const (
-	maxDepth     = 4        // indexes below one another
-	maxManifests = 64 << 20 // bytes of all manifests of an image: they are in memory together
-)
-
-// readLayout reads an archive that is an OCI layout, from engines that keep
-// manifests and blobs as they came. Such an engine may name images for
-// platforms that it does not hold; then the one for its own platform is given out.
-func (s *saved) readLayout(image string, own v1.Platform) error {
-	top, err := s.layoutRoot(image)
+// imageIn is the image in an archive that the engine gave out. An engine that keeps
+// images as they came may name some for platforms that it does not hold; then the
+// one for its own platform is given out.
+func (e *Engine) imageIn(ctx context.Context, a *archive.Archive, image string) (*archive.Image, error) {
+	name, _, err := taggedName(image)
+	if err != nil || name == "" {
+		name = image
+	}
+	i, err := a.Image(ctx, name, false)
 	if err != nil {
-		return err
+		return nil, saveError(image, err)
 	}
-	w := &walk{saved: s, seen: map[v1.Hash]bool{}}
-	whole, err := w.visit(top, 0)
-	if err != nil {
-		return err
-	}
-	if !whole && top.MediaType.IsIndex() {
-		if top, err = choose(w.images, own); err != nil {
-			return err
+	root := i.Root
+	if i.Sparse != nil {
+		own, err := e.Platform(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if root, err = choose(i.Whole, own); err != nil {
+			return nil, err
 		}
 	}
-	s.root = v1.Descriptor{MediaType: top.MediaType, Size: top.Size, Digest: top.Digest}
-	return nil
-}
-
-// layoutRoot finds the image in index.json.
-func (s *saved) layoutRoot(image string) (v1.Descriptor, error) {
-	raw, err := s.archive.document(indexFile)
-	if err != nil {
-		return v1.Descriptor{}, err
-	}
-	var index v1.IndexManifest
-	if err := json.Unmarshal(raw, &index); err != nil {
-		return v1.Descriptor{}, &archiveError{indexFile + " cannot be read"}
-	}
-	digests := map[v1.Hash]v1.Descriptor{}
-	for _, d := range index.Manifests {
-		if !d.MediaType.IsImage() && !d.MediaType.IsIndex() {
-			continue
-		}
-		if sameName(d.Annotations[imageNameKey], image) {
-			return d, nil
-		}
-		digests[d.Digest] = d
-	}
-	if len(digests) == 1 {
-		for _, d := range digests {
-			return d, nil
-		}
-	}
-	return v1.Descriptor{}, &archiveError{fmt.Sprintf("it holds %d images, and none of this name", len(digests))}
-}
-
-// A walk goes through all that one manifest or index names.
-type walk struct {
-	saved  *saved
-	seen   map[v1.Hash]bool // whether all of it is here
-	images []v1.Descriptor  // those that are here whole
-	bytes  int64
-}
-
-// visit takes a manifest or index and what it names, and says whether all of
-// it is in the archive.
-func (w *walk) visit(desc v1.Descriptor, depth int) (whole bool, err error) {
-	if whole, ok := w.seen[desc.Digest]; ok {
-		return whole, nil
-	}
-	raw, err := w.manifest(desc)
-	if raw == nil || err != nil {
-		return false, err
-	}
-	w.seen[desc.Digest] = false // a manifest cannot name itself, but bytes can claim it
-	if desc.MediaType.IsIndex() {
-		whole, err = w.index(raw, depth)
-	} else {
-		whole, err = w.image(raw)
-		if whole {
-			w.images = append(w.images, desc)
-		}
-	}
-	w.seen[desc.Digest] = whole
-	return whole, err
-}
-
-// manifest returns the bytes of a manifest or index, nil if it is not here.
-func (w *walk) manifest(desc v1.Descriptor) ([]byte, error) {
-	e, ok := w.saved.archive.find(blobName(desc.Digest))
-	if !ok {
-		return nil, nil
-	}
-	if desc.Digest.Algorithm == e.digest.Algorithm && desc.Digest != e.digest {
-		return nil, &transfer.DigestError{What: "manifest", Want: desc.Digest, Got: e.digest}
-	}
-	if w.bytes += e.size; w.bytes > maxManifests {
-		return nil, &archiveError{"it holds too many manifests"}
-	}
-	raw, err := w.saved.archive.document(blobName(desc.Digest))
-	if err != nil {
-		return nil, err
-	}
-	w.saved.manifests[desc.Digest] = raw
-	return raw, nil
-}
-
-func (w *walk) index(raw []byte, depth int) (whole bool, err error) {
-	var m v1.IndexManifest
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return false, &archiveError{"an index in it cannot be read"}
-	}
-	if depth >= maxDepth {
-		return false, &archiveError{fmt.Sprintf("an index in it lies below %d others", maxDepth)}
-	}
-	whole = true
-	for _, d := range m.Manifests {
-		has := false
-		if d.MediaType.IsImage() || d.MediaType.IsIndex() {
-			has, err = w.visit(d, depth+1)
-			if err != nil {
-				return false, err
-			}
-		} else {
-			has = w.blob(d)
-		}
-		whole = whole && has
-	}
-	return whole, nil
-}
-
-func (w *walk) image(raw []byte) (whole bool, err error) {
-	var m v1.Manifest
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return false, &archiveError{"a manifest in it cannot be read"}
-	}
-	whole = w.blob(m.Config)
-	for _, d := range m.Layers {
-		has := w.blob(d) || !d.MediaType.IsDistributable()
-		whole = whole && has
-	}
-	return whole, nil
-}
-
-// blob takes a blob, if it is in the archive.
-func (w *walk) blob(desc v1.Descriptor) bool {
-	e, ok := w.saved.archive.find(blobName(desc.Digest))
-	if ok {
-		w.saved.blobs[desc.Digest] = e
-	}
-	return ok
+	i.Root = v1.Descriptor{MediaType: root.MediaType, Size: root.Size, Digest: root.Digest}
+	return i, nil
 }
 
 // choose returns the image for the engine's own platform, or the only one.

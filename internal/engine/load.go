@@ -152,7 +152,7 @@ func (l *load) finish(ctx context.Context, p parcel) error {
 	stop := context.AfterFunc(ctx, func() { l.cancel(ctx.Err()) })
 	defer stop()
 	for _, f := range p.files {
-		if _, err := l.file(ctx, f.name, int64(len(f.data)), bytes.NewReader(f.data)); err != nil {
+		if _, err := l.file(ctx, f.Name, int64(len(f.Data)), bytes.NewReader(f.Data)); err != nil {
 			l.abort(err)
 			return err
 		}

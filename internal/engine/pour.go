@@ -1,11 +1,8 @@
 package engine
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"io"
 	"path"
 	"slices"
@@ -14,9 +11,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vicr-cli/vicr/internal/archive"
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
@@ -27,10 +24,10 @@ const askJobs = 4
 
 // A pour is one pass over the save stream of an image.
 type pour struct {
-	*held
-	engine *Engine
-	image  string
-	to     *transfer.Pouring
+	engine  *Engine
+	image   string
+	to      *transfer.Pouring
+	archive *archive.Archive
 
 	id     v1.Hash   // of the image: the digest of its config
 	layers []v1.Hash // diff IDs from the lowest up, as the engine tells
@@ -38,8 +35,14 @@ type pour struct {
 	mu    sync.Mutex
 	blobs map[v1.Hash]v1.Descriptor // that the sink has, by their diff IDs
 
-	config entry // once it has come
-	buffer []byte
+	small  map[string]heldFile // files that are held
+	config []byte              // once it has come
+}
+
+// A heldFile is a small one, which may be a layer too.
+type heldFile struct {
+	data   []byte
+	digest v1.Hash
 }
 
 // Pour gives out the image in one pass. If it is known what the image was moved
@@ -67,47 +70,43 @@ func (s *Source) Pour(ctx context.Context, to *transfer.Pouring) error {
 		}
 	}
 	p := &pour{
-		held: &held{files: map[string]entry{}}, image: s.image, to: to, engine: s.engine,
-		layers: diffIDsOf(i), blobs: map[v1.Hash]v1.Descriptor{}, buffer: make([]byte, copyBuffer),
+		archive: archive.Passing(inEngine(s.image)), image: s.image, to: to, engine: s.engine,
+		layers: diffIDsOf(i), blobs: map[v1.Hash]v1.Descriptor{}, small: map[string]heldFile{},
 	}
-	var sv *saved
+	var saved *archive.Image
 	if asKept {
-		sv, err = p.blobsAsKept(ctx)
+		saved, err = p.blobsAsKept(ctx)
 	} else if p.id, err = v1.NewHash(i.ID); err == nil {
-		sv, err = p.layersAsGzip(ctx)
+		saved, err = p.layersAsGzip(ctx)
 	}
 	if err != nil {
-		return saveError(s.image, err)
+		return err
 	}
-	_ = s.engine.o.Manifests.Add(i.ID, sv.root) // what is not remembered is done once more
+	_ = s.engine.o.Manifests.Add(i.ID, saved.Root) // what is not remembered is done once more
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.saved = sv
+	s.archive, s.saved = p.archive, saved
 	return nil
 }
 
-func (p *pour) saved() *saved {
-	return &saved{archive: p.held, manifests: map[v1.Hash][]byte{}, blobs: map[v1.Hash]entry{}}
-}
-
 // layersAsGzip pours an image whose layers the engine keeps unpacked.
-func (p *pour) layersAsGzip(ctx context.Context) (*saved, error) {
+func (p *pour) layersAsGzip(ctx context.Context) (*archive.Image, error) {
 	if err := p.ask(ctx); err != nil {
 		return nil, err
 	}
-	if sv, err := p.unread(ctx); sv != nil || err != nil {
-		return sv, err
+	if i, err := p.unread(ctx); i != nil || err != nil {
+		return i, err
 	}
 	err := p.engine.saving(ctx, p.image, func(ctx context.Context, r io.Reader) error {
-		return eachFile(ctx, r, func(name string, h *tar.Header, r io.Reader) (bool, error) {
-			err := p.takeLayer(ctx, name, h, r)
+		return p.archive.Pass(ctx, r, func(f *archive.File) (bool, error) {
+			err := p.takeLayer(ctx, f)
 			return p.enough(), err
 		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return p.made()
+	return p.made(ctx)
 }
 
 // ask finds the layers that the sink has, out of those whose blobs are known.
@@ -147,7 +146,7 @@ func (p *pour) found(id v1.Hash, desc v1.Descriptor) {
 }
 
 // unread is an image of which the sink has all but the manifest; nil if not.
-func (p *pour) unread(ctx context.Context) (*saved, error) {
+func (p *pour) unread(ctx context.Context) (*archive.Image, error) {
 	if len(p.layers) == 0 {
 		return nil, nil //nolint:nilnil // it is to be read
 	}
@@ -164,8 +163,8 @@ func (p *pour) unread(ctx context.Context) (*saved, error) {
 		if has, err := p.to.Has(ctx, config); err != nil || !has {
 			return nil, err
 		}
-		sv := p.saved()
-		return sv, sv.makeRoot(config, p.descriptors(p.layers))
+		i := p.archive.NewImage()
+		return i, i.Seal(config, p.descriptors(p.layers))
 	}
 	return nil, nil //nolint:nilnil // it is to be read
 }
@@ -179,81 +178,38 @@ func (p *pour) descriptors(layers []v1.Hash) []v1.Descriptor {
 }
 
 // takeLayer takes a file of an archive with unpacked layers.
-func (p *pour) takeLayer(ctx context.Context, name string, h *tar.Header, r io.Reader) error {
-	if _, twice := p.files[name]; twice {
-		return &archiveError{fmt.Sprintf("the archive has %q twice", name)}
-	}
-	if h.Typeflag == tar.TypeSymlink { // to a layer that the image has twice
-		return nil
-	}
-	whole, isLarge, head, err := peek(h, r)
-	if err != nil {
-		return err
-	}
-	if !isLarge {
-		e, err := p.hold(name, h.Size, whole)
-		if err == nil && e.digest == p.id {
-			p.config = e
+func (p *pour) takeLayer(ctx context.Context, f *archive.File) error {
+	if f.Data != nil {
+		digest, _, err := v1.SHA256(bytes.NewReader(f.Data))
+		p.small[f.Name] = heldFile{f.Data, digest}
+		if digest == p.id {
+			p.config = f.Data
 		}
 		return err
 	}
-	p.files[name] = entry{size: h.Size}
-	label := v1.Descriptor{MediaType: types.DockerLayer, Size: h.Size}
-	if id, ok := p.guess(name); ok {
+	label := v1.Descriptor{MediaType: types.DockerLayer, Size: f.Size}
+	if id, ok := p.guess(f.Name); ok {
 		if _, has := p.blobs[id]; has {
 			return nil
 		}
 		label.Digest = id
-	} else if label.Digest, _, err = v1.SHA256(strings.NewReader(name)); err != nil {
-		return err
+	} else {
+		var err error
+		if label.Digest, _, err = v1.SHA256(strings.NewReader(f.Name)); err != nil {
+			return err
+		}
 	}
-	encode := p.compress
-	switch {
-	case isGzip(head):
-		encode = p.asItCame
-	case compressed(head):
-		return &archiveError{fmt.Sprintf("layer %.200q is neither a tar nor gzip", name)}
-	}
-	var diff v1.Hash
-	desc, err := p.to.Stream(ctx, label, whole, func(w io.Writer, src io.Reader) (v1.Descriptor, error) {
-		e, err := encode(w, src)
-		diff = e.diff
-		return v1.Descriptor{MediaType: types.DockerLayer, Size: e.size, Digest: e.digest}, err
+	var packed archive.Packed
+	desc, err := p.to.Stream(ctx, label, f, func(w io.Writer, src io.Reader) (_ v1.Descriptor, err error) {
+		packed, err = p.archive.Pack(ctx, w, src)
+		return v1.Descriptor{MediaType: types.DockerLayer, Size: packed.Size, Digest: packed.Digest}, err
 	})
 	if err != nil {
 		return err
 	}
-	p.found(diff, desc)
-	_ = p.engine.o.Layers.Add(map[v1.Hash]v1.Descriptor{diff: desc})
+	p.found(packed.Diff, desc)
+	_ = p.engine.o.Layers.Add(map[v1.Hash]v1.Descriptor{packed.Diff: desc})
 	return nil
-}
-
-// peek tells large files that are no documents from those to be held.
-func peek(h *tar.Header, r io.Reader) (whole io.Reader, large bool, head []byte, err error) {
-	head = make([]byte, min(512, h.Size))
-	if _, err := io.ReadFull(r, head); err != nil {
-		return nil, false, nil, err
-	}
-	large = h.Size > small && (h.Size > maxJSON || !isJSON(head))
-	return io.MultiReader(bytes.NewReader(head), r), large, head, nil
-}
-
-func (p *pour) compress(w io.Writer, src io.Reader) (entry, error) { return compress(w, src, p.buffer) }
-
-// asItCame passes on a layer that is gzip already.
-func (p *pour) asItCame(w io.Writer, src io.Reader) (entry, error) {
-	e := entry{gzip: true}
-	outer, inner := sha256.New(), sha256.New()
-	through := io.TeeReader(src, io.MultiWriter(w, outer, (*sized)(&e.size)))
-	z, err := gzip.NewReader(through)
-	if err != nil {
-		return e, err
-	}
-	if _, err := io.CopyBuffer(inner, struct{ io.Reader }{z}, p.buffer); err != nil {
-		return e, err
-	}
-	e.digest, e.diff = hashOf(outer), hashOf(inner)
-	return e, nil
 }
 
 // guess is the diff ID of the layer in a file, by its name. The engine tells it
@@ -262,7 +218,7 @@ func (p *pour) guess(name string) (v1.Hash, bool) {
 	dir, base := path.Split(name)
 	if base == "layer.tar" {
 		id := strings.TrimSuffix(dir, "/")
-		return legacyLayer(id, p.files[id+"/json"].data, p.layers)
+		return legacyLayer(id, p.small[id+"/json"].data, p.layers)
 	}
 	id := v1.Hash{Algorithm: "sha256", Hex: strings.TrimSuffix(base, ".tar")} // Podman; Docker from 25 on
 	return id, slices.Contains(p.layers, id)
@@ -270,126 +226,90 @@ func (p *pour) guess(name string) (v1.Hash, bool) {
 
 // enough says whether nothing is wanted of what comes.
 func (p *pour) enough() bool {
-	if p.config.data == nil {
+	if p.config == nil {
 		return false
 	}
-	ids, err := configDiffIDs(p.config.data)
+	ids, err := archive.DiffIDs(p.config)
 	return err == nil && !slices.ContainsFunc(ids, func(id v1.Hash) bool { return p.blobs[id].Size == 0 })
 }
 
 // made is the image of what was sent and what is held.
-func (p *pour) made() (*saved, error) {
-	if p.config.data == nil {
-		return nil, &archiveError{"the archive has no config " + p.id.String()}
+func (p *pour) made(ctx context.Context) (*archive.Image, error) {
+	if p.config == nil {
+		return nil, &SaveError{Image: p.image, Why: "its archive has no config " + p.id.String()}
 	}
-	ids, err := configDiffIDs(p.config.data)
+	ids, err := archive.DiffIDs(p.config)
 	if err != nil {
-		return nil, err
+		return nil, &SaveError{Image: p.image, Why: err.Error()}
 	}
-	sv := p.saved()
-	config := sv.add(types.DockerConfigJSON, p.config)
+	i := p.archive.NewImage()
+	config := i.Add(types.DockerConfigJSON, p.config)
 	for _, id := range ids {
 		if _, ok := p.blobs[id]; ok {
 			continue
 		}
-		e, err := p.smallLayer(id, ids)
+		blob, err := p.smallLayer(ctx, id, ids)
 		if err != nil {
 			return nil, err
 		}
-		p.found(id, sv.add(types.DockerLayer, e))
+		p.found(id, i.Add(types.DockerLayer, blob))
 	}
 	fresh := map[v1.Hash]v1.Descriptor{p.id: config}
 	for _, id := range ids {
 		fresh[id] = p.blobs[id]
 	}
 	_ = p.engine.o.Layers.Add(fresh)
-	return sv, sv.makeRoot(config, p.descriptors(ids))
+	return i, i.Seal(config, p.descriptors(ids))
 }
 
-// smallLayer is one of the layers of the image, all, that is in memory, as gzip.
-func (p *pour) smallLayer(id v1.Hash, all []v1.Hash) (entry, error) {
-	for _, e := range p.files {
-		if e.data == nil {
+// smallLayer is one of the layers of the image, all, that is held, as gzip.
+func (p *pour) smallLayer(ctx context.Context, id v1.Hash, all []v1.Hash) ([]byte, error) {
+	for _, f := range p.small {
+		if f.digest != id && !archive.IsCompressed(f.data) {
 			continue
 		}
 		var b bytes.Buffer
-		encode := func(src io.Reader) (entry, error) { return p.compress(&b, src) }
-		if isGzip(e.data) {
-			encode = func(src io.Reader) (entry, error) { return p.asItCame(&b, src) }
-		} else if e.digest != id {
-			continue
-		}
-		made, err := encode(bytes.NewReader(e.data))
-		if err == nil && made.diff == id {
-			made.data = b.Bytes()
-			return made, nil
+		packed, err := p.archive.Pack(ctx, &b, bytes.NewReader(f.data))
+		if err == nil && packed.Diff == id {
+			return b.Bytes(), nil
 		}
 	}
 	for diff := range p.blobs {
 		if !slices.Contains(all, diff) {
-			return entry{}, &transfer.DigestError{What: "layer", Want: id, Got: diff}
+			return nil, &transfer.DigestError{What: "layer", Want: id, Got: diff}
 		}
 	}
-	return entry{}, &archiveError{"the archive has no layer " + id.String()}
+	return nil, &SaveError{Image: p.image, Why: "its archive has no layer " + id.String()}
 }
 
 // blobsAsKept pours an image that the engine keeps as it came.
-func (p *pour) blobsAsKept(ctx context.Context) (*saved, error) {
-	own, err := p.engine.Platform(ctx)
-	if err != nil {
-		return nil, err
-	}
-	err = p.engine.saving(ctx, p.image, func(ctx context.Context, r io.Reader) error {
-		return eachFile(ctx, r, func(name string, h *tar.Header, r io.Reader) (bool, error) {
-			return false, p.takeBlob(ctx, name, h, r)
-		})
+func (p *pour) blobsAsKept(ctx context.Context) (*archive.Image, error) {
+	err := p.engine.saving(ctx, p.image, func(ctx context.Context, r io.Reader) error {
+		return p.archive.Pass(ctx, r, func(f *archive.File) (bool, error) { return false, p.takeBlob(ctx, f) })
 	})
 	if err != nil {
 		return nil, err
 	}
-	sv := p.saved()
-	return sv, sv.readLayout(p.image, own)
+	return p.engine.imageIn(ctx, p.archive, p.image)
 }
 
 // takeBlob takes a file of an OCI layout.
-func (p *pour) takeBlob(ctx context.Context, name string, h *tar.Header, r io.Reader) error {
-	if _, twice := p.files[name]; twice || h.Typeflag == tar.TypeSymlink {
-		return &archiveError{fmt.Sprintf("the archive has %q twice, or as a link", name)}
+func (p *pour) takeBlob(ctx context.Context, f *archive.File) error {
+	digest, ok := archive.BlobDigest(f.Name)
+	if f.Data != nil || !ok { // it is held, or no part of the image
+		return nil
 	}
-	whole, isLarge, _, err := peek(h, r)
-	if err != nil {
-		return err
-	}
-	if !isLarge {
-		_, err := p.hold(name, h.Size, whole)
-		return err
-	}
-	digest, ok := blobDigest(name)
-	if !ok {
-		return nil // no part of the image
-	}
-	desc := v1.Descriptor{MediaType: types.OCILayer, Size: h.Size, Digest: digest}
-	p.files[name] = entry{size: h.Size, digest: digest}
+	desc := v1.Descriptor{MediaType: types.OCILayer, Size: f.Size, Digest: digest}
 	if has, err := p.to.Has(ctx, desc); err != nil || has {
 		return err
 	}
-	_, err = p.to.Stream(ctx, desc, whole, func(w io.Writer, src io.Reader) (v1.Descriptor, error) {
+	_, err := p.to.Stream(ctx, desc, f, func(w io.Writer, src io.Reader) (v1.Descriptor, error) {
 		v, err := transfer.Verify(io.NopCloser(src), desc)
 		if err != nil {
 			return desc, err
 		}
-		_, err = io.CopyBuffer(w, struct{ io.Reader }{v}, p.buffer)
+		_, err = io.CopyBuffer(w, struct{ io.Reader }{v}, make([]byte, copyBuffer))
 		return desc, err
 	})
 	return err
-}
-
-// blobDigest is the digest that a file of an OCI layout is called after.
-func blobDigest(name string) (v1.Hash, bool) {
-	rest, ok := strings.CutPrefix(name, blobFolder+"/")
-	if !ok {
-		return v1.Hash{}, false
-	}
-	h, err := v1.NewHash(strings.Replace(rest, "/", ":", 1))
-	return h, err == nil
 }

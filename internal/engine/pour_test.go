@@ -246,10 +246,11 @@ func TestPouredArchivesWithHostileFilesAreRefused(t *testing.T) {
 		"no config":     {id, func(w *tar.Writer) { put(w, "a", small); put(w, "b", big) }, "no config " + id},
 		"no layer":      {id, func(w *tar.Writer) { put(w, "x", conf); put(w, "b", big) }, "no layer " + sum(string(small))},
 		"wrong layer":   {sum(string(other)), func(w *tar.Writer) { put(w, "x", other); put(w, "b", big) }, "came as"},
-		"zstd":          {id, func(w *tar.Writer) { put(w, "z", append([]byte("\x28\xb5\x2f\xfd"), make([]byte, 100_000)...)) }, "neither a tar nor gzip"},
+		"came as zstd":  {id, func(w *tar.Writer) { put(w, "a", zstded(t, small)); put(w, "b", zstded(t, big)); put(w, "x", conf) }, ""},
+		"bzip2":         {id, func(w *tar.Writer) { put(w, "z", append([]byte("BZh"), make([]byte, 100_000)...)) }, "compressed by bzip2"},
 		"twice":         {id, func(w *tar.Writer) { put(w, "x", conf); put(w, "x", conf) }, "twice"},
 		"outside":       {id, func(w *tar.Writer) { put(w, "../x", conf) }, "with the name"},
-		"device":        {id, func(w *tar.Writer) { _ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeBlock, Name: "x"}) }, "neither a plain file"},
+		"device":        {id, func(w *tar.Writer) { _ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeBlock, Name: "x"}) }, "neither a file"},
 		"no usable":     {sum(string(config("md5:0"))), func(w *tar.Writer) { put(w, "x", config("md5:0")) }, "usable digest"},
 		"broken config": {sum(`{"rootfs":[]}`), func(w *tar.Writer) { put(w, "x", []byte(`{"rootfs":[]}`)) }, "cannot be read"},
 		"too much that is small": {id, func(w *tar.Writer) {

@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/vicr-cli/vicr/internal/archive"
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
@@ -122,7 +123,7 @@ func (s *Sink) send(ctx context.Context, desc v1.Descriptor, r io.Reader) (int64
 		}
 		s.load = load
 	}
-	n, err := s.load.file(ctx, blobName(desc.Digest), desc.Size, r)
+	n, err := s.load.file(ctx, archive.BlobName(desc.Digest), desc.Size, r)
 	if err != nil {
 		s.failed = err
 		s.load.abort(err)
@@ -234,7 +235,7 @@ type parcel struct {
 	root   v1.Hash
 	config v1.Hash // of an image; zero for an index
 	name   string  // NAME:TAG, "" for none
-	files  []file
+	files  []archive.Document
 }
 
 // lookFor lists what the engine is asked for after the load.
@@ -248,44 +249,23 @@ func (p parcel) lookFor() []string {
 	return []string{p.root.String()}
 }
 
-type file struct {
-	name string
-	data []byte
-}
-
 // describe makes the files that name the blobs of a load: an OCI layout for
 // engines with the containerd store, and docker's own manifest.json for those
 // without (moby image/tarexport/load.go).
 func describe(image string, root v1.Descriptor, raw []byte) (parcel, error) {
-	name, tag, err := taggedName(image)
+	name, _, err := taggedName(image)
 	if err != nil {
 		return parcel{}, err
 	}
 	p := parcel{root: root.Digest, name: name}
-	entry := v1.Descriptor{MediaType: root.MediaType, Size: root.Size, Digest: root.Digest}
-	tags := []string{}
-	if name != "" {
-		entry.Annotations = map[string]string{imageNameKey: name, refNameKey: tag}
-		tags = append(tags, name)
-	}
-	add := func(name string, document any) {
-		data, failed := json.Marshal(document)
-		err = errors.Join(err, failed)
-		p.files = append(p.files, file{name, data})
-	}
-	add(layoutFile, map[string]string{"imageLayoutVersion": "1.0.0"})
-	add(indexFile, v1.IndexManifest{SchemaVersion: 2, Manifests: []v1.Descriptor{entry}})
 	if !root.MediaType.IsIndex() {
 		var m v1.Manifest
 		if err := json.Unmarshal(raw, &m); err != nil {
 			return parcel{}, &LoadError{image, "its manifest cannot be read"}
 		}
 		p.config = m.Config.Digest
-		item := dockerImage{Config: blobName(m.Config.Digest), RepoTags: tags, Layers: []string{}}
-		for _, l := range m.Layers {
-			item.Layers = append(item.Layers, blobName(l.Digest))
-		}
-		add(manifestFile, []dockerImage{item})
 	}
+	plain := v1.Descriptor{MediaType: root.MediaType, Size: root.Size, Digest: root.Digest}
+	p.files, err = archive.Documents(archive.Docker, archive.Named{Name: name, Root: plain, Raw: raw})
 	return p, err
 }

@@ -9,7 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/vicr-cli/vicr/internal/transfer"
+	"github.com/vicr-cli/vicr/internal/archive"
 )
 
 // A Source gives out one image of the engine. Engines give out an image only
@@ -20,8 +20,9 @@ type Source struct {
 	engine *Engine
 	image  string
 
-	mu    sync.Mutex
-	saved *saved // nil before Resolve and after Close
+	mu      sync.Mutex
+	archive *archive.Archive // what the engine gave out; nil before Resolve and after Close
+	saved   *archive.Image   // that is in it
 }
 
 // Source opens img, a full image name, for reading. Close it.
@@ -35,13 +36,13 @@ func (s *Source) Resolve(ctx context.Context) (v1.Descriptor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.saved == nil {
-		saved, err := s.engine.save(ctx, s.image)
+		a, saved, err := s.engine.save(ctx, s.image)
 		if err != nil {
 			return v1.Descriptor{}, err
 		}
-		s.saved = saved
+		s.archive, s.saved = a, saved
 	}
-	return s.saved.root, nil
+	return s.saved.Root, nil
 }
 
 // Manifest returns a manifest or index of the image.
@@ -50,40 +51,25 @@ func (s *Source) Manifest(_ context.Context, desc v1.Descriptor) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	raw, ok := saved.manifests[desc.Digest]
-	if !ok {
-		return nil, s.lacks(desc)
-	}
-	return raw, nil
+	return saved.Manifest(desc)
 }
 
 // Blob opens a blob of the image. It cannot be read after Close.
-func (s *Source) Blob(_ context.Context, desc v1.Descriptor, offset int64) (io.ReadCloser, error) {
+func (s *Source) Blob(ctx context.Context, desc v1.Descriptor, offset int64) (io.ReadCloser, error) {
 	saved, err := s.current()
 	if err != nil {
 		return nil, err
 	}
-	e, ok := saved.blobs[desc.Digest]
-	if !ok {
-		return nil, s.lacks(desc)
-	}
-	if offset < 0 || offset > e.size {
-		return nil, fmt.Errorf("%s at byte %d: %w", desc.Digest, offset, transfer.ErrOffset)
-	}
-	return io.NopCloser(saved.archive.open(e, offset)), nil
+	return saved.Blob(ctx, desc, offset)
 }
 
-func (s *Source) current() (*saved, error) {
+func (s *Source) current() (*archive.Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.saved == nil {
 		return nil, errors.New("the image was not read, or is closed")
 	}
 	return s.saved, nil
-}
-
-func (s *Source) lacks(desc v1.Descriptor) error {
-	return fmt.Errorf("%s of %s in the engine: %w", desc.Digest, s.image, transfer.ErrNotFound)
 }
 
 // Close frees the disk.
@@ -93,55 +79,51 @@ func (s *Source) Close() error {
 	if s.saved == nil {
 		return nil
 	}
-	err := s.saved.archive.Close()
-	s.saved = nil
+	err := s.archive.Close()
+	s.archive, s.saved = nil, nil
 	return err
 }
 
-// save reads one image into a spool.
-func (e *Engine) save(ctx context.Context, image string) (_ *saved, err error) {
+// save reads one image into a scratch file.
+func (e *Engine) save(ctx context.Context, image string) (a *archive.Archive, i *archive.Image, err error) {
 	if _, err := e.imageID(ctx, image); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	asKept, err := e.keepsManifests(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	sp, err := newSpool(e.o.Scratch)
+	o := archive.Options{Format: archive.Docker, Scratch: e.o.Scratch, Unpacked: !asKept}
+	err = e.saving(ctx, image, func(ctx context.Context, r io.Reader) (err error) {
+		a, err = archive.Read(ctx, r, inEngine(image), o)
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, sp.Close())
-		}
-	}()
-	if err := e.spool(ctx, image, sp, !asKept); err != nil {
-		return nil, err
+	if i, err = e.imageIn(ctx, a, image); err != nil {
+		return nil, nil, errors.Join(err, a.Close())
 	}
-	sv := &saved{archive: sp, manifests: map[v1.Hash][]byte{}, blobs: map[v1.Hash]entry{}}
-	if asKept && sp.known(indexFile) {
-		var platform v1.Platform
-		if platform, err = e.Platform(ctx); err == nil {
-			err = sv.readLayout(image, platform)
-		}
-	} else {
-		err = sv.readDocker(image, sp)
-	}
-	return sv, saveError(image, err)
+	return a, i, nil
 }
+
+// inEngine is what the archive of an image is called.
+func inEngine(image string) string { return image + " in the engine" }
 
 // saveError tells whose archive it is that something is wrong with.
 func saveError(image string, err error) error {
-	if bad, ok := errors.AsType[*archiveError](err); ok {
-		return &SaveError{Image: image, Why: bad.why}
+	if bad, ok := errors.AsType[*archive.Error](err); ok {
+		return &SaveError{Image: image, Why: "its archive cannot be used: " + bad.Why, Err: bad.Err}
+	}
+	_, none := errors.AsType[*archive.NameError](err)
+	several, ok := errors.AsType[*archive.AmbiguousError](err)
+	switch {
+	case none:
+		return &SaveError{Image: image, Why: "its archive holds no image"}
+	case ok:
+		return &SaveError{Image: image, Why: fmt.Sprintf("its archive holds %d images, and none of this name", len(several.Names))}
 	}
 	return err
-}
-
-// spool reads the engine's save stream to its end.
-func (e *Engine) spool(ctx context.Context, image string, sp *spool, compress bool) error {
-	return e.saving(ctx, image, func(ctx context.Context, r io.Reader) error { return sp.fill(ctx, r, compress) })
 }
 
 // saving has read take the engine's save stream.
@@ -150,25 +132,23 @@ func (e *Engine) saving(ctx context.Context, image string, read func(context.Con
 	defer stop()
 	res, err := e.api.ImageSave(ctx, []string{image})
 	if err != nil {
-		return e.failure(ctx, image+" in the engine", err)
+		return e.failure(ctx, inEngine(image), err)
 	}
 	defer res.Close() //nolint:errcheck // only read
 	stream := &tail{r: res}
 	err = read(ctx, stream)
-	var bad *archiveError
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.As(err, &bad):
-		return &SaveError{Image: image, Why: bad.why}
 	case stream.broken(err):
-		why := stream.words()
-		if why == "" {
-			why = "the archive breaks off or is none"
+		if words := stream.words(); words != "" {
+			return &SaveError{Image: image, Why: words, Err: err}
 		}
-		return &SaveError{Image: image, Why: why, Err: err}
+		if errors.Is(err, stream.err) {
+			return &SaveError{Image: image, Why: "its archive breaks off in the middle", Err: err}
+		}
 	}
-	return err
+	return saveError(image, err)
 }

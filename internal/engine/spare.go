@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/client"
 
+	"github.com/vicr-cli/vicr/internal/archive"
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
@@ -102,7 +103,7 @@ func readConfigs(ctx context.Context, p transfer.Plan, images []planned) error {
 		if err != nil {
 			return err
 		}
-		if ids, err := configDiffIDs(config); err == nil && len(ids) == len(one.layers) {
+		if ids, err := archive.DiffIDs(config); err == nil && len(ids) == len(one.layers) {
 			images[i].diffIDs = ids
 		}
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -54,28 +55,25 @@ func crossed(status int) bool {
 		status >= http.StatusInternalServerError
 }
 
-// standing waits until an upload does not grow any more, unless the last request
-// was answered, and says where it is then; nil if it is gone, or cannot be asked
-// about.
+var errGone = errors.New("the upload is gone")
+
+// standing waits until an upload stands still and says where it is then; nil if
+// it is gone, or cannot be asked about.
 func (r *Repository) standing(ctx context.Context, at *url.URL, answered bool) *url.URL {
-	for before := ""; ; {
+	err := untilStill(ctx, answered, func() (string, error) {
 		resp, err := r.send(ctx, http.MethodGet, at, nil)
 		if err != nil {
-			return nil
+			return "", err
 		}
 		discard(resp)
 		if !done(resp.StatusCode) {
-			return nil
+			return "", errGone
 		}
-		if location := resp.Header.Get("Location"); location != "" {
-			if at, err = wire.Join(at, secured(r.base, location)); err != nil {
-				return nil
-			}
-		}
-		now := resp.Header.Get("Range")
-		if answered || now == before || now == "" || pause(ctx, standstill) != nil {
-			return at
-		}
-		before = now
+		at, err = r.follow(at, resp)
+		return resp.Header.Get("Range"), err
+	})
+	if err != nil {
+		return nil
 	}
+	return at
 }

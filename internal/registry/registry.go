@@ -59,7 +59,7 @@ var (
 // does. Nothing is asked yet.
 func Open(img ref.Image, rt http.RoundTripper, base *url.URL) *Repository {
 	return &Repository{
-		img: img, rt: rt, base: base, wait: pause, cancelTime: cancelTime, lastWords: lastWords,
+		img: img, rt: rt, base: base, wait: wire.Sleep, cancelTime: cancelTime, lastWords: lastWords,
 		watch: func(transfer.Event) {}, memory: newPartMemory(maxStreamed, streamChunk),
 	}
 }
@@ -123,15 +123,4 @@ func checkDigest(what string, want v1.Hash, resp *http.Response) error {
 		return nil //nolint:nilerr // an algorithm that we do not know says nothing about these bytes
 	}
 	return &transfer.DigestError{What: what, Want: want, Got: got}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -23,21 +23,33 @@ var errTookLess = errors.New("the registry took less than it was sent")
 // maxAsked is how often in a row a registry is asked how far an upload is.
 const maxAsked = 50
 
-// askStanding asks until the upload does not grow any more, unless the last
-// request was answered: one that was broken off may be read for a while, and what
-// is sent from an old offset is sent for nothing.
-func (s *sending) askStanding(ctx context.Context) error {
-	before := int64(-1)
+// untilStill asks how far an upload is until it does not grow any more, unless
+// the last request to it was answered: one that was broken off may be read for a
+// while, and what is sent from an old offset is sent for nothing. It ends too when
+// the answer is "".
+func untilStill(ctx context.Context, answered bool, ask func() (far string, err error)) error {
+	before := ""
 	for range maxAsked {
-		if err := s.ask(ctx); err != nil || s.at == nil || s.answered || s.at.offset == before {
+		far, err := ask()
+		if err != nil || answered || far == before || far == "" {
 			return err
 		}
-		before = s.at.offset
-		if err := pause(ctx, standstill); err != nil {
+		before = far
+		if err := wire.Sleep(ctx, standstill); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// askStanding is ask of an upload that stands still.
+func (s *sending) askStanding(ctx context.Context) error {
+	return untilStill(ctx, s.answered, func() (string, error) {
+		if err := s.ask(ctx); err != nil || s.at == nil {
+			return "", err
+		}
+		return strconv.FormatInt(s.at.offset, 10), nil
+	})
 }
 
 // ask asks the registry how far the upload is. Where it has dropped the upload
@@ -61,10 +73,8 @@ func (s *sending) ask(ctx context.Context) error {
 		s.drop()
 		return nil
 	}
-	if location := resp.Header.Get("Location"); location != "" {
-		if s.at.at, err = wire.Join(s.at.at, secured(s.r.base, location)); err != nil {
-			return err
-		}
+	if s.at.at, err = s.r.follow(s.at.at, resp); err != nil {
+		return err
 	}
 	if !s.sent {
 		s.had = offset
@@ -73,6 +83,15 @@ func (s *sending) ask(ctx context.Context) error {
 	s.noted = min(s.noted, offset)
 	s.remember()
 	return nil
+}
+
+// follow is where an upload goes on that was at a place, as an answer says.
+func (r *Repository) follow(at *url.URL, resp *http.Response) (*url.URL, error) {
+	location := resp.Header.Get("Location")
+	if location == "" {
+		return at, nil
+	}
+	return wire.Join(at, secured(r.base, location))
 }
 
 // drop gives an upload up that does not go on.

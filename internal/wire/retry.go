@@ -166,8 +166,8 @@ func backoff(n int) time.Duration {
 	return wait/2 + rand.N(wait/2+1) //nolint:gosec // spreads load, guards nothing
 }
 
-// sleep waits for d or until ctx ends, whose error it then returns.
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d or until ctx ends, whose error it then returns.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -230,7 +230,7 @@ func TestBackOffEndsWithTheContext(t *testing.T) {
 	tr := w.transport(t, func(c *Config) {
 		c.Sleep = func(ctx context.Context, d time.Duration) error {
 			cancel()
-			return sleep(ctx, d)
+			return Sleep(ctx, d)
 		}
 	})
 	a := do(tr, request(t, "GET", w.server.URL+"/", "").WithContext(ctx))
@@ -246,13 +246,13 @@ func TestSleepEndsOnTimeOrWithTheContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		if err := sleep(t.Context(), time.Hour); err != nil || time.Since(start) != time.Hour {
+		if err := Sleep(t.Context(), time.Hour); err != nil || time.Since(start) != time.Hour {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start = time.Now()
-		if err := sleep(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+		if err := Sleep(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
 	})

@@ -158,7 +158,7 @@ func newTransport(c Config, leaf *x509.Certificate) *Transport {
 		c.Silence = DefaultSilence
 	}
 	if c.Sleep == nil {
-		c.Sleep = sleep
+		c.Sleep = Sleep
 	}
 	if c.Now == nil {
 		c.Now = time.Now
