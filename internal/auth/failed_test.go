@@ -15,7 +15,7 @@ func TestWhoWaitsForATokenTakesTheRefusalToo(t *testing.T) {
 	for _, status := range []int{http.StatusUnauthorized, http.StatusBadRequest} {
 		d := newDouble(t, harbor1)
 		d.onToken = func(w http.ResponseWriter, _ *http.Request) bool {
-			time.Sleep(100 * time.Millisecond) // the others come meanwhile
+			time.Sleep(time.Second) // the others come meanwhile, also on a busy machine
 			w.WriteHeader(status)
 			return true
 		}
