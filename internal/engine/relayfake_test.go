@@ -44,7 +44,7 @@ func newPuller(t *testing.T) *puller {
 }
 
 func (p *puller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path := strings.TrimPrefix(r.URL.Path, "/v1.41")
+	path := strings.TrimPrefix(r.URL.Path, "/v"+p.api)
 	name, pushing := strings.CutSuffix(strings.TrimPrefix(path, "/images/"), "/push")
 	inspected, inspecting := strings.CutSuffix(strings.TrimPrefix(path, "/images/"), "/json")
 	switch {
@@ -99,7 +99,22 @@ func (p *puller) inspect(w http.ResponseWriter, name string) {
 			tags = append(tags, tag)
 		}
 	}
+	if p.keeps {
+		_ = json.NewEncoder(w).Encode(p.inspectKept(id, tags))
+		return
+	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"Id": id, "Descriptor": p.says, "RepoTags": tags, "RepoDigests": p.digests[id], "Os": "linux", "Architecture": "amd64", "RootFS": map[string]any{"Layers": diffIDs(p.images[id][mustHash(id)])}})
+}
+
+// inspectKept is what an engine with the containerd store says of an image. The lock is held.
+func (p *puller) inspectKept(id string, tags []string) map[string]any {
+	answer := p.fake.inspect(id)
+	var digests []string
+	for _, tag := range tags {
+		digests = append(digests, tag[:strings.LastIndex(tag, ":")]+"@"+id)
+	}
+	answer["Descriptor"], answer["RepoTags"], answer["RepoDigests"] = p.roots[id], tags, digests
+	return answer
 }
 
 func (p *puller) list(w http.ResponseWriter) {
@@ -345,7 +360,20 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{puller: newPuller(t), names: filepath.Join(t.TempDir(), "relay"), blobs: memo.OpenBlobs(t.TempDir())}
+	return rigOf(t, newPuller(t))
+}
+
+// newKeepingRig has an engine with the containerd store, which tells what it has.
+func newKeepingRig(t *testing.T) *rig {
+	t.Helper()
+	p := newPuller(t)
+	p.keeps, p.api = true, "1.48"
+	return rigOf(t, p)
+}
+
+func rigOf(t *testing.T, p *puller) *rig {
+	t.Helper()
+	r := &rig{puller: p, names: filepath.Join(t.TempDir(), "relay"), blobs: memo.OpenBlobs(t.TempDir())}
 	r.engine = r.open(t, engine.Options{})
 	_, err := r.engine.Ping(t.Context())
 	must(t, err)

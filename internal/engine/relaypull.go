@@ -248,7 +248,11 @@ func (p *pulling) remember(id string) {
 	}
 	_ = p.o.Manifests.AddAll(facts)
 	if p.config.Digest != (v1.Hash{}) {
-		_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, digests(append([]v1.Descriptor{p.config}, p.layers...))...)
+		all := append([]v1.Descriptor{p.config}, p.layers...)
+		if id == p.resolved.Digest.String() { // a push then asks where its manifest is
+			all = append(all, p.root, p.resolved)
+		}
+		_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, digests(all)...)
 	}
 }
 

@@ -42,7 +42,10 @@ type pushing struct {
 func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, again func(v1.Descriptor) bool, begin func(v1.Descriptor), on func(transfer.Event)) (transfer.Result, error) {
 	_ = r.Tidy(ctx) // the next run tries again
 	name := r.o.named(img)
-	now, err := r.engine.look(ctx, name)
+	now, err := r.engine.found.take(name), error(nil)
+	if now == nil {
+		now, err = r.engine.inspected(ctx, name)
+	}
 	if err != nil {
 		return transfer.Result{}, err
 	}
@@ -123,8 +126,18 @@ func (p *pushing) push(ctx context.Context) (res transfer.Result, err error) {
 	}
 	// What is not remembered costs a few requests.
 	_ = p.o.Manifests.Add(p.now.ID, root)
-	_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, digests(taken.Blobs())...)
+	p.rememberBlobs(root, taken.Blobs())
 	return p.result(root, taken), nil
+}
+
+// rememberBlobs notes what the repository has now: the manifest too, where an
+// engine calls images after theirs. What is not remembered costs a few requests.
+func (p *pushing) rememberBlobs(root v1.Descriptor, blobs []v1.Descriptor) {
+	all := digests(blobs)
+	if keeps(p.now) {
+		all = append(all, root.Digest)
+	}
+	_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, all...)
 }
 
 func (p *pushing) result(root v1.Descriptor, taken *relay.Push) transfer.Result {
