@@ -2,9 +2,11 @@ package engine_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -119,8 +121,12 @@ func TestAPushOfAManifestThatTheRegistryHas(t *testing.T) {
 			if test.asked != "" {
 				want = append(want, "reg.test:5000/"+test.asked+"@"+root.Digest.String())
 			}
+			asked := dst.take()
 			if r.pushes() == test.want || dst.Root.Digest != root.Digest || res.Root.Digest != root.Digest || !slices.Equal(dst.asked, want) {
-				t.Errorf("the engine pushed: %v; %+v, asked for %q and %q", r.pushes(), res, dst.asked, dst.take())
+				t.Errorf("the engine pushed: %v; %+v, asked for %q and %q", r.pushes(), res, dst.asked, asked)
+			}
+			if test.has == "" && slices.Contains(asked, "mount base/os") { // it has nothing of it, as was seen before
+				t.Errorf("asked %q", asked)
 			}
 			if test.want && (res.Bytes != 0 || res.Reused == 0) {
 				t.Errorf("%+v", res)
@@ -220,6 +226,35 @@ func TestAnImageThatWasFoundIsNotLookedForAgain(t *testing.T) {
 			t.Errorf("push %d: looked %d times", n, looked)
 		}
 	}
+}
+
+// Where blobs may be mounted from is found out while the engine gets ready to push.
+func TestAGuessIsMadeAhead(t *testing.T) {
+	t.Parallel()
+	r, c := newKeepingRig(t), transfertest.Content{}
+	first := layerTar(t, "first", []byte("1"))
+	base := realImage(t, c, transfertest.Amd64(), first)
+	root := realImage(t, c, transfertest.Amd64(), first, layerTar(t, "second", []byte("2")))
+	base.Platform, root.Platform = nil, nil
+	r.keep(c, base, nil, "reg.test:5000/base/os:1")
+	r.keep(c, root, nil, relayed)
+	listed := make(chan struct{})
+	r.listed = listed
+	r.instead["/images/"+root.Digest.String()+"/tag"] = func(http.ResponseWriter, *http.Request) bool {
+		select {
+		case <-listed:
+		case <-time.After(10 * time.Second):
+			t.Error("it was not asked for its images before it has the name")
+		}
+		return false
+	}
+	dst := newStocked(map[string]transfertest.Content{"base/os": c})
+	res, err := r.pushTo(t, dst, relayed, true)
+	must(t, err)
+	if asked := dst.take(); !slices.Contains(asked, "mount base/os") || slices.Contains(asked, "upload") || res.Bytes != 0 {
+		t.Errorf("%+v, asked %q", res, asked)
+	}
+	r.tidy(t, relayed, "reg.test:5000/base/os:1")
 }
 
 // layerOf is the first layer of an image.

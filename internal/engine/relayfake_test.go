@@ -34,6 +34,7 @@ type puller struct {
 
 	digests map[string][]string // image ID -> names with a digest
 	mixedUp string              // image ID that it gives the name to instead
+	listed  chan struct{}       // closed when its images are asked for; nil: nobody waits for that
 }
 
 func newPuller(t *testing.T) *puller {
@@ -109,12 +110,18 @@ func (p *puller) inspect(w http.ResponseWriter, name string) {
 // inspectKept is what an engine with the containerd store says of an image. The lock is held.
 func (p *puller) inspectKept(id string, tags []string) map[string]any {
 	answer := p.fake.inspect(id)
-	var digests []string
-	for _, tag := range tags {
-		digests = append(digests, tag[:strings.LastIndex(tag, ":")]+"@"+id)
-	}
-	answer["Descriptor"], answer["RepoTags"], answer["RepoDigests"] = p.roots[id], tags, digests
+	answer["Descriptor"], answer["RepoTags"], answer["RepoDigests"] = p.roots[id], tags, p.digested(id)
 	return answer
+}
+
+// digested are an image's names, each with the image's own digest. The lock is held.
+func (p *puller) digested(id string) (names []string) {
+	for tag, of := range p.names {
+		if of == id {
+			names = append(names, tag[:strings.LastIndex(tag, ":")]+"@"+id)
+		}
+	}
+	return names
 }
 
 func (p *puller) list(w http.ResponseWriter) {
@@ -123,7 +130,15 @@ func (p *puller) list(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	all := []map[string]any{}
 	for id := range p.images {
-		all = append(all, map[string]any{"Id": id, "RepoDigests": p.digests[id]})
+		digests := p.digests[id]
+		if p.keeps {
+			digests = p.digested(id)
+		}
+		all = append(all, map[string]any{"Id": id, "RepoDigests": digests})
+	}
+	if p.listed != nil {
+		close(p.listed)
+		p.listed = nil
 	}
 	_ = json.NewEncoder(w).Encode(all)
 }

@@ -100,6 +100,7 @@ func (p *pushing) told() []string {
 
 // push has the engine push through a relay.
 func (p *pushing) push(ctx context.Context) (res transfer.Result, err error) {
+	defer p.guessAhead(ctx)()
 	s, err := p.open(ctx, p.img, p.now.ID)
 	if err != nil {
 		return res, err
