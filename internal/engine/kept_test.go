@@ -64,9 +64,14 @@ func (s *stocked) open(img ref.Image) transfer.Source {
 	return src
 }
 
+func (r *rig) options(t *testing.T, open func(ref.Image) transfer.Source) engine.RelayOptions {
+	t.Helper()
+	return engine.RelayOptions{Names: r.names, Blobs: r.blobs, Manifests: memo.OpenManifests(t.TempDir()), Open: open}
+}
+
 func (r *rig) pushTo(t *testing.T, dst *stocked, name string, listed bool) (transfer.Result, error) {
 	t.Helper()
-	relay := r.engine.Relay(engine.RelayOptions{Names: r.names, Blobs: r.blobs, Manifests: memo.OpenManifests(t.TempDir()), Open: dst.open})
+	relay := r.engine.Relay(r.options(t, dst.open))
 	return relay.Push(t.Context(), parse(t, name), dst, func(v1.Descriptor) bool { return listed }, nil, nil)
 }
 
@@ -155,7 +160,7 @@ func TestAPushOfAnIndexThatTheRegistryHas(t *testing.T) {
 	}{
 		"all of it":                        {[]v1.Descriptor{here, there, of}, nil, "index"},
 		"one platform":                     {[]v1.Descriptor{here, there}, []v1.Hash{there.Digest}, "here"},
-		"a platform without its layers":    {[]v1.Descriptor{here, there}, []v1.Hash{layerOf(c, there)}, "here"},
+		"a platform without its layers":    {[]v1.Descriptor{here, there}, []v1.Hash{layersIn(c, there)[0].Digest}, "here"},
 		"one platform, and a statement":    {[]v1.Descriptor{here, there, of}, []v1.Hash{there.Digest}, "here"},
 		"two platforms, without a third":   {[]v1.Descriptor{here, there, of}, []v1.Hash{of.Digest}, ""},
 		"no platform":                      {[]v1.Descriptor{here, there}, []v1.Hash{here.Digest, there.Digest}, ""},
@@ -257,13 +262,12 @@ func TestAGuessIsMadeAhead(t *testing.T) {
 	r.tidy(t, relayed, "reg.test:5000/base/os:1")
 }
 
-// layerOf is the first layer of an image.
-func layerOf(c transfertest.Content, image v1.Descriptor) v1.Hash {
+func layersIn(c transfertest.Content, image v1.Descriptor) []v1.Descriptor {
 	var m v1.Manifest
 	if err := json.Unmarshal(c[image.Digest], &m); err != nil {
 		panic(err)
 	}
-	return m.Layers[0].Digest
+	return m.Layers
 }
 
 func mediaTypeIn(raw []byte) types.MediaType {

@@ -34,13 +34,15 @@ type puller struct {
 
 	digests map[string][]string // image ID -> names with a digest
 	mixedUp string              // image ID that it gives the name to instead
+	tail    func(*http.Request) // what it does at the end of a push
 	listed  chan struct{}       // closed when its images are asked for; nil: nobody waits for that
 }
 
 func newPuller(t *testing.T) *puller {
 	t.Helper()
 	p := &puller{fake: newFake(t, false)}
-	p.host = "unix://" + serve(t, p).Listener.Addr().String()
+	s := serve(t, p)
+	p.host, p.wait = "unix://"+s.Listener.Addr().String(), s.Close
 	return p
 }
 
@@ -62,6 +64,7 @@ func (p *puller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.answer(w, p.pull(w, r, r.FormValue("fromImage"), r.FormValue("tag")))
 	case pushing:
 		p.note(r.Method + " /images/push")
+		_ = http.NewResponseController(w).Flush() // it says at once what it is going to do
 		p.answer(w, p.push(r, name+":"+r.FormValue("tag")))
 	case path == "/images/json":
 		p.list(w)
@@ -271,6 +274,9 @@ func (p *puller) push(r *http.Request, name string) error {
 		}
 	}
 	_, err := ask(http.StatusCreated, http.MethodPut, base+"manifests/"+tag, c[root.Digest], http.Header{"Content-Type": {string(root.MediaType)}})
+	if err == nil && p.tail != nil {
+		p.tail(r)
+	}
 	return err
 }
 

@@ -235,7 +235,7 @@ func (p *pulling) run(ctx context.Context, s *session) error {
 		return p.engine.ended(ctx, op, "", err)
 	}
 	defer res.Close() //nolint:errcheck // only read
-	words, err := follow(res, events(byShort(p.layers), p.on))
+	words, err := follow(res, newLayerEvents(byShort(p.layers), p.on).heard)
 	return p.engine.ended(ctx, op, words, err)
 }
 
