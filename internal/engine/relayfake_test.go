@@ -197,6 +197,7 @@ func (p *puller) pull(w io.Writer, r *http.Request, name, tag string) error {
 	if err != nil {
 		return err
 	}
+	top := raw
 	var index v1.IndexManifest
 	if json.Unmarshal(raw, &index) == nil && len(index.Manifests) > 0 {
 		if raw, err = get("manifests/" + index.Manifests[0].Digest.String()); err != nil {
@@ -227,8 +228,13 @@ func (p *puller) pull(w io.Writer, r *http.Request, name, tag string) error {
 	id := m.Config.Digest.String()
 	desc := transfertest.DescriptorOf("sha256", m.MediaType, raw)
 	c[desc.Digest] = raw
+	if p.keeps {
+		desc = transfertest.DescriptorOf("sha256", mediaTypeIn(top), top)
+		c[desc.Digest], id = top, desc.Digest.String()
+	}
 	p.images[id], p.roots[id], p.names[name+":"+tag] = c, desc, id
 	if p.mixedUp != "" {
+		delete(p.images, id)
 		p.images[p.mixedUp], p.names[name+":"+tag] = c, p.mixedUp
 	}
 	return nil
