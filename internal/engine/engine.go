@@ -53,6 +53,8 @@ type Engine struct {
 	host string
 	api  *client.Client
 	o    Options
+
+	found found // by [Engine.Find]
 }
 
 // Open prepares the connection to host, a DOCKER_HOST value; "" is

@@ -195,18 +195,32 @@ func (f *fake) inspect(id string) map[string]any {
 	answer := map[string]any{"Id": id, "RootFS": map[string]any{"Type": "layers", "Layers": ids}}
 	if f.keeps {
 		var there []map[string]any
-		manifests := []v1.Descriptor{root}
-		if root.MediaType.IsIndex() {
-			var index v1.IndexManifest
-			_ = json.Unmarshal(c[root.Digest], &index)
-			manifests = index.Manifests
-		}
-		for _, d := range manifests {
-			there = append(there, map[string]any{"ID": d.Digest.String(), "Descriptor": d, "Available": f.available(d)})
+		for _, d := range imagesBelow(c, root) {
+			there = append(there, map[string]any{"ID": d.Digest.String(), "Descriptor": d, "Available": f.available(d), "Kind": kindOf(d)})
 		}
 		answer["Manifests"] = there
 	}
 	return answer
+}
+
+// imagesBelow are the manifests that can be reached from root.
+func imagesBelow(c transfertest.Content, root v1.Descriptor) (all []v1.Descriptor) {
+	if !root.MediaType.IsIndex() {
+		return []v1.Descriptor{root}
+	}
+	var index v1.IndexManifest
+	_ = json.Unmarshal(c[root.Digest], &index)
+	for _, d := range index.Manifests {
+		all = append(all, imagesBelow(c, d)...)
+	}
+	return all
+}
+
+func kindOf(d v1.Descriptor) string {
+	if d.Annotations["vnd.docker.reference.type"] != "" {
+		return "attestation"
+	}
+	return "image"
 }
 
 // blob is what any image holds under a digest. The lock is held.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
 
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -24,8 +26,48 @@ func (e *Engine) Has(ctx context.Context, img string) (bool, error) {
 // Find is nil if the engine has an image of this name. The error wraps
 // [transfer.ErrNotFound] if it has none.
 func (e *Engine) Find(ctx context.Context, img string) error {
-	_, err := e.imageID(ctx, img)
+	now, err := e.inspected(ctx, img)
+	if err == nil && now == nil {
+		return fmt.Errorf("%s in the engine: %w", img, transfer.ErrNotFound)
+	}
+	e.found.put(img, now)
 	return err
+}
+
+// found is what the engine said last of an image that was looked for: an engine
+// that keeps manifests takes its time to say it, and who moves the image wants it
+// next.
+type found struct {
+	mu   sync.Mutex
+	name string
+	img  *image.InspectResponse
+}
+
+func (f *found) put(name string, img *image.InspectResponse) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.name, f.img = name, img
+}
+
+// take gives it out, once; nil: it was another image.
+func (f *found) take(name string) *image.InspectResponse {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.name != name {
+		return nil
+	}
+	img := f.img
+	f.img = nil
+	return img
+}
+
+// inspected is what the engine says of an image, and of what it has of each manifest in
+// it where it tells; nil if it has none of this name.
+func (e *Engine) inspected(ctx context.Context, img string) (*image.InspectResponse, error) {
+	if e.saysWhatIsThere() {
+		return e.look(ctx, img, client.ImageInspectWithManifests(true))
+	}
+	return e.look(ctx, img)
 }
 
 // imageID is what the engine calls the image img: the digest of its config, or

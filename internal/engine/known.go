@@ -23,22 +23,29 @@ const (
 // A known image of the engine is one of which the registry that is pushed to has
 // the manifest: as what it was pulled, or pushed.
 type known struct {
-	from   string // repository
-	root   v1.Descriptor
-	raw    []byte
-	config v1.Descriptor
-	layers []v1.Descriptor // as many as the image has, in its order
+	from  string // repository
+	root  v1.Descriptor
+	raw   []byte
+	below []document      // of an index
+	blobs []v1.Descriptor // of a single image: the config, and layers as many as it has, in its order
 }
+
+func (k *known) layers() []v1.Descriptor { return k.blobs[1:] }
 
 // pushKnown pushes what the registry has already, with the digests that it has
 // there: the engine has no part in that. It says whether that could be done.
 func (p *pushing) pushKnown(ctx context.Context, again func(v1.Descriptor) bool) (transfer.Result, bool) {
-	k := p.knownAs(ctx, p.now)
+	var k *known
+	if keeps(p.now) {
+		k = p.keptAs(ctx)
+	} else {
+		k = p.knownAs(ctx, p.now)
+	}
 	if k == nil || again != nil && !again(k.root) {
 		return transfer.Result{}, false
 	}
-	blobs := distinct(append([]v1.Descriptor{k.config}, k.layers...))
-	if k.from != p.img.Repository && !p.mounts(ctx, k.from, blobs) {
+	blobs := distinct(k.blobs)
+	if k.from != p.img.Repository && !p.takes(ctx, k, blobs) {
 		return transfer.Result{}, false
 	}
 	if p.dst.Commit(ctx, k.root, k.raw) != nil { // what it says to the engine's push says more
@@ -46,13 +53,27 @@ func (p *pushing) pushKnown(ctx context.Context, again func(v1.Descriptor) bool)
 	}
 	// What is not remembered costs a few requests.
 	_ = p.o.Manifests.Add(p.now.ID, k.root)
-	_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, digests(blobs)...)
+	p.rememberBlobs(k.root, blobs)
 	tell(p.on, append([]v1.Descriptor{k.root}, blobs...)...)
 	res := transfer.Result{Resolved: k.root, Root: k.root}
 	for _, b := range blobs {
 		res.Reused += b.Size
 	}
 	return res, true
+}
+
+// takes has the registry take all that an image names from another of its
+// repositories, and says whether it did.
+func (p *pushing) takes(ctx context.Context, k *known, blobs []v1.Descriptor) bool {
+	if !p.mounts(ctx, k.from, blobs) {
+		return false
+	}
+	for _, d := range k.below {
+		if p.dst.PutManifest(ctx, d.desc, d.raw) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 var errNotMounted = errors.New("not mounted")
@@ -160,7 +181,7 @@ func imageIn(ctx context.Context, src transfer.Source, desc v1.Descriptor, i *im
 		if blobs[0].Digest != id || len(blobs)-1 != len(i.RootFS.Layers) || foreign {
 			return nil
 		}
-		return &known{root: desc, raw: raw, config: blobs[0], layers: blobs[1:]}
+		return &known{root: desc, raw: raw, blobs: blobs}
 	}
 	for _, child := range manifests {
 		fits := child.Platform != nil && child.Platform.OS == i.Os && child.Platform.Architecture == i.Architecture
@@ -194,9 +215,9 @@ func (p *pushing) learn(ctx context.Context) {
 		}
 		blobs := map[v1.Hash]v1.Descriptor{}
 		for n, diffID := range diffIDsOf(*o.img) {
-			blobs[diffID] = k.layers[n]
+			blobs[diffID] = k.layers()[n]
 		}
 		_ = p.engine.o.Layers.Add(blobs) // what is not remembered is compressed
-		_ = p.o.Blobs.Add(registryKey(p.img), k.from, digests(k.layers)...)
+		_ = p.o.Blobs.Add(registryKey(p.img), k.from, digests(k.layers())...)
 	}
 }

@@ -196,63 +196,6 @@ var relayShape = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^127\.0\.0\.1:[0-9]{1,5}/[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 })
 
-// events turns what the engine says of layers into events. all has the layers
-// by the first twelve digits of their digests, as the engine writes them.
-func events(all map[string]v1.Descriptor, on func(transfer.Event)) func(message) {
-	if on == nil {
-		return func(message) {}
-	}
-	started, ended := map[string]bool{}, map[string]bool{}
-	return func(m message) {
-		desc, ok := all[m.ID]
-		if !ok && len(m.ID) == shortDigits {
-			desc.Digest = v1.Hash{Algorithm: "sha256", Hex: m.ID} // all that is known of it
-		}
-		if desc.Digest.Hex == "" || ended[m.ID] {
-			return
-		}
-		if total := m.Progress.Total; desc.Size == 0 && total > 0 {
-			desc.Size = total
-			all[m.ID] = desc
-		}
-		stage, known := stages[m.Status]
-		if !known {
-			return
-		}
-		if !started[m.ID] && stage != transfer.Existed {
-			started[m.ID] = true
-			on(transfer.Event{Stage: transfer.Started, Desc: desc})
-		}
-		bytes := desc.Size
-		if stage == transfer.Progress {
-			bytes = min(m.Progress.Current, desc.Size)
-		}
-		ended[m.ID] = stage == transfer.Existed || stage == transfer.Done
-		on(transfer.Event{Stage: stage, Desc: desc, Bytes: bytes})
-	}
-}
-
-// stages are the words of an engine for a layer (moby distribution/pull_v2.go,
-// push_v2.go; daemon/containerd/progress.go).
-var stages = map[string]transfer.Stage{
-	"Downloading":          transfer.Progress,
-	"Pushing":              transfer.Progress,
-	"Pull complete":        transfer.Done,
-	"Pushed":               transfer.Done,
-	"Already exists":       transfer.Existed,
-	"Layer already exists": transfer.Existed,
-}
-
-const shortDigits = 12 // of a digest
-
-func byShort(descs []v1.Descriptor) map[string]v1.Descriptor {
-	all := map[string]v1.Descriptor{}
-	for _, d := range descs {
-		all[d.Digest.Hex[:min(shortDigits, len(d.Digest.Hex))]] = d
-	}
-	return all
-}
-
 // follow reads the answer of a pull or push to its end, and returns the error
 // in it in the engine's words.
 func follow(r io.Reader, on func(message)) (words string, err error) {

@@ -34,17 +34,20 @@ type puller struct {
 
 	digests map[string][]string // image ID -> names with a digest
 	mixedUp string              // image ID that it gives the name to instead
+	tail    func(*http.Request) // what it does at the end of a push
+	listed  chan struct{}       // closed when its images are asked for; nil: nobody waits for that
 }
 
 func newPuller(t *testing.T) *puller {
 	t.Helper()
 	p := &puller{fake: newFake(t, false)}
-	p.host = "unix://" + serve(t, p).Listener.Addr().String()
+	s := serve(t, p)
+	p.host, p.wait = "unix://"+s.Listener.Addr().String(), s.Close
 	return p
 }
 
 func (p *puller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path := strings.TrimPrefix(r.URL.Path, "/v1.41")
+	path := strings.TrimPrefix(r.URL.Path, "/v"+p.api)
 	name, pushing := strings.CutSuffix(strings.TrimPrefix(path, "/images/"), "/push")
 	inspected, inspecting := strings.CutSuffix(strings.TrimPrefix(path, "/images/"), "/json")
 	switch {
@@ -61,6 +64,7 @@ func (p *puller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.answer(w, p.pull(w, r, r.FormValue("fromImage"), r.FormValue("tag")))
 	case pushing:
 		p.note(r.Method + " /images/push")
+		_ = http.NewResponseController(w).Flush() // it says at once what it is going to do
 		p.answer(w, p.push(r, name+":"+r.FormValue("tag")))
 	case path == "/images/json":
 		p.list(w)
@@ -99,6 +103,10 @@ func (p *puller) inspect(w http.ResponseWriter, name string) {
 			tags = append(tags, tag)
 		}
 	}
+	if p.keeps {
+		_ = json.NewEncoder(w).Encode(p.inspectKept(id, tags))
+		return
+	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"Id": id, "Descriptor": p.says, "RepoTags": tags, "RepoDigests": p.digests[id], "Os": "linux", "Architecture": "amd64", "RootFS": map[string]any{"Layers": diffIDs(p.images[id][mustHash(id)])}})
 }
 
@@ -108,7 +116,15 @@ func (p *puller) list(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	all := []map[string]any{}
 	for id := range p.images {
-		all = append(all, map[string]any{"Id": id, "RepoDigests": p.digests[id]})
+		digests := p.digests[id]
+		if p.keeps {
+			digests = p.digested(id)
+		}
+		all = append(all, map[string]any{"Id": id, "RepoDigests": digests})
+	}
+	if p.listed != nil {
+		close(p.listed)
+		p.listed = nil
 	}
 	_ = json.NewEncoder(w).Encode(all)
 }
@@ -164,6 +180,7 @@ func (p *puller) pull(w io.Writer, r *http.Request, name, tag string) error {
 	if err != nil {
 		return err
 	}
+	top := raw
 	var index v1.IndexManifest
 	if json.Unmarshal(raw, &index) == nil && len(index.Manifests) > 0 {
 		if raw, err = get("manifests/" + index.Manifests[0].Digest.String()); err != nil {
@@ -194,8 +211,13 @@ func (p *puller) pull(w io.Writer, r *http.Request, name, tag string) error {
 	id := m.Config.Digest.String()
 	desc := transfertest.DescriptorOf("sha256", m.MediaType, raw)
 	c[desc.Digest] = raw
+	if p.keeps {
+		desc = transfertest.DescriptorOf("sha256", mediaTypeIn(top), top)
+		c[desc.Digest], id = top, desc.Digest.String()
+	}
 	p.images[id], p.roots[id], p.names[name+":"+tag] = c, desc, id
 	if p.mixedUp != "" {
+		delete(p.images, id)
 		p.images[p.mixedUp], p.names[name+":"+tag] = c, p.mixedUp
 	}
 	return nil
@@ -241,6 +263,9 @@ func (p *puller) push(r *http.Request, name string) error {
 		}
 	}
 	_, err := ask(http.StatusCreated, http.MethodPut, base+"manifests/"+tag, c[root.Digest], http.Header{"Content-Type": {string(root.MediaType)}})
+	if err == nil && p.tail != nil {
+		p.tail(r)
+	}
 	return err
 }
 
@@ -345,7 +370,12 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{puller: newPuller(t), names: filepath.Join(t.TempDir(), "relay"), blobs: memo.OpenBlobs(t.TempDir())}
+	return rigOf(t, newPuller(t))
+}
+
+func rigOf(t *testing.T, p *puller) *rig {
+	t.Helper()
+	r := &rig{puller: p, names: filepath.Join(t.TempDir(), "relay"), blobs: memo.OpenBlobs(t.TempDir())}
 	r.engine = r.open(t, engine.Options{})
 	_, err := r.engine.Ping(t.Context())
 	must(t, err)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -19,13 +22,30 @@ const (
 // nothing else to know where their blobs are. It asks the engine once.
 func (p *pushing) guess(ctx context.Context) []string {
 	p.guessing.Do(func() {
-		p.guesses = p.here(p.now.RepoDigests)
+		if sends(p.now).Digest == (v1.Hash{}) { // else these were asked for all of it
+			p.guesses = p.here(p.now.RepoDigests)
+		}
 		if len(p.guesses) == 0 {
 			p.guesses = p.beside(ctx)
 		}
 		p.guesses = p.guesses[:min(len(p.guesses), maxGuesses)]
 	})
 	return p.guesses
+}
+
+// guessAhead begins to guess while there is time. An engine that keeps manifests
+// needs long for it, and pushes nothing of which all blobs are remembered.
+func (p *pushing) guessAhead(ctx context.Context) (stop func()) {
+	if !keeps(p.now) {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var guess sync.WaitGroup
+	guess.Go(func() { p.guess(ctx) })
+	return func() {
+		cancel()
+		guess.Wait()
+	}
 }
 
 // here are the other repositories of the registry in names with a digest.
@@ -68,17 +88,25 @@ func (p *pushing) others(ctx context.Context) (all []other) {
 	if err != nil {
 		return nil // a guess is not worth an error
 	}
-	looked := 0
+	var ids []string
 	for _, one := range list.Items {
 		here := slices.ContainsFunc(one.RepoDigests, func(text string) bool { return strings.HasPrefix(text, p.img.Host.String()+"/") })
-		if !here || one.ID == p.now.ID {
-			continue
+		if here && one.ID != p.now.ID && len(ids) < maxBeside {
+			ids = append(ids, one.ID)
 		}
-		if looked++; looked > maxBeside {
-			break
-		}
-		img, err := p.engine.look(ctx, one.ID)
-		if err != nil || img == nil {
+	}
+	images := make([]*image.InspectResponse, len(ids))
+	var group errgroup.Group
+	group.SetLimit(inspectJobs)
+	for n, id := range ids {
+		group.Go(func() error {
+			images[n], _ = p.engine.look(ctx, id) // what went away meanwhile is nil
+			return nil
+		})
+	}
+	_ = group.Wait() // without an error
+	for _, img := range images {
+		if img == nil {
 			continue
 		}
 		if n := sharedLayers(img.RootFS.Layers, p.now.RootFS.Layers); n > 0 {

@@ -72,9 +72,12 @@ func (c *record) keep() error { return c.lock.Unlock() }
 // What fails upstream ends work.
 func (r *Relay) with(ctx context.Context, s *session, work func(context.Context) error) error {
 	live, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	s.OnFailure(cancel)
 	err := work(live)
-	cancel(nil)
+	if err != nil {
+		cancel(nil)
+	}
 	if upstream := s.Err(); err != nil && upstream != nil && ctx.Err() == nil {
 		err = upstream
 	}

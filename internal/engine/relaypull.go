@@ -14,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/vicr-cli/vicr/internal/ref"
+	"github.com/vicr-cli/vicr/internal/relay"
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
@@ -204,19 +205,32 @@ func (p *pulling) pull(ctx context.Context) (res transfer.Result, err error) {
 		if err := p.run(ctx, s); err != nil {
 			return err
 		}
-		id, err := p.engine.imageID(ctx, s.name.Name)
-		if err == nil && !slices.Contains(served.IDs(), id) {
-			err = refusal("pull "+p.img.String(), "what it has then, "+id+", is not what it was given")
-		}
-		if err == nil {
-			err = p.engine.Tag(ctx, s.name.Name, p.name)
-		}
+		id, err := p.take(ctx, s, served)
 		if err == nil {
 			p.remember(id)
 		}
 		return err
 	})
 	return p.result(served.Served()), err
+}
+
+// take gives what the engine has pulled its name, and says what the engine calls
+// it: something of what it was given. An engine that may keep manifests calls it after
+// what the tag stands for, if it does; to look what a name stands for takes it longer.
+func (p *pulling) take(ctx context.Context, s *session, served *relay.Pull) (id string, err error) {
+	if p.engine.saysWhatIsThere() {
+		id = p.resolved.Digest.String()
+		if err := p.engine.Tag(ctx, id, p.name); !errors.Is(err, transfer.ErrNotFound) {
+			return id, err
+		}
+	}
+	if id, err = p.engine.imageID(ctx, s.name.Name); err != nil {
+		return "", err
+	}
+	if !slices.Contains(served.IDs(), id) {
+		return "", refusal("pull "+p.img.String(), "what it has then, "+id+", is not what it was given")
+	}
+	return id, p.engine.Tag(ctx, s.name.Name, p.name)
 }
 
 // run is the engine's own pull.
@@ -235,7 +249,7 @@ func (p *pulling) run(ctx context.Context, s *session) error {
 		return p.engine.ended(ctx, op, "", err)
 	}
 	defer res.Close() //nolint:errcheck // only read
-	words, err := follow(res, events(byShort(p.layers), p.on))
+	words, err := follow(res, newLayerEvents(byShort(p.layers), p.on).heard)
 	return p.engine.ended(ctx, op, words, err)
 }
 
@@ -248,7 +262,11 @@ func (p *pulling) remember(id string) {
 	}
 	_ = p.o.Manifests.AddAll(facts)
 	if p.config.Digest != (v1.Hash{}) {
-		_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, digests(append([]v1.Descriptor{p.config}, p.layers...))...)
+		all := append([]v1.Descriptor{p.config}, p.layers...)
+		if id == p.resolved.Digest.String() { // a push then asks where its manifest is
+			all = append(all, p.root, p.resolved)
+		}
+		_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, digests(all)...)
 	}
 }
 

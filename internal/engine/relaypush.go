@@ -28,6 +28,8 @@ type pushing struct {
 
 	guessing sync.Once
 	guesses  []string
+
+	hangUp func() // ends the engine's push, of which nothing more is wanted
 }
 
 // Push takes img out of the engine to dst. If it is known what the image was
@@ -42,7 +44,10 @@ type pushing struct {
 func (r *Relay) Push(ctx context.Context, img ref.Image, dst RelayTarget, again func(v1.Descriptor) bool, begin func(v1.Descriptor), on func(transfer.Event)) (transfer.Result, error) {
 	_ = r.Tidy(ctx) // the next run tries again
 	name := r.o.named(img)
-	now, err := r.engine.look(ctx, name)
+	now, err := r.engine.found.take(name), error(nil)
+	if now == nil {
+		now, err = r.engine.inspected(ctx, name)
+	}
 	if err != nil {
 		return transfer.Result{}, err
 	}
@@ -97,6 +102,7 @@ func (p *pushing) told() []string {
 
 // push has the engine push through a relay.
 func (p *pushing) push(ctx context.Context) (res transfer.Result, err error) {
+	defer p.guessAhead(ctx)()
 	s, err := p.open(ctx, p.img, p.now.ID)
 	if err != nil {
 		return res, err
@@ -112,8 +118,11 @@ func (p *pushing) push(ctx context.Context) (res transfer.Result, err error) {
 		if err := p.engine.Tag(ctx, p.now.ID, s.name.Name); err != nil {
 			return err
 		}
-		return p.run(ctx, s)
+		return p.run(ctx, s, taken)
 	})
+	if p.hangUp != nil {
+		p.hangUp()
+	}
 	if err != nil {
 		return res, err
 	}
@@ -123,8 +132,18 @@ func (p *pushing) push(ctx context.Context) (res transfer.Result, err error) {
 	}
 	// What is not remembered costs a few requests.
 	_ = p.o.Manifests.Add(p.now.ID, root)
-	_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, digests(taken.Blobs())...)
+	p.rememberBlobs(root, taken.Blobs())
 	return p.result(root, taken), nil
+}
+
+// rememberBlobs notes what the repository has now: the manifest too, where an
+// engine calls images after theirs. What is not remembered costs a few requests.
+func (p *pushing) rememberBlobs(root v1.Descriptor, blobs []v1.Descriptor) {
+	all := digests(blobs)
+	if keeps(p.now) {
+		all = append(all, root.Digest)
+	}
+	_ = p.o.Blobs.Add(registryKey(p.img), p.img.Repository, all...)
 }
 
 func (p *pushing) result(root v1.Descriptor, taken *relay.Push) transfer.Result {
@@ -140,22 +159,58 @@ func (p *pushing) result(root v1.Descriptor, taken *relay.Push) transfer.Result 
 	return res
 }
 
-// run is the engine's own push.
-func (p *pushing) run(ctx context.Context, s *session) error {
+// run is the engine's own push. One that keeps manifests notes at each blob, at the
+// end, in which registry it is now, one after the other on its disk. That is the
+// relay, which is gone then: nobody waits for it once the real one has all.
+func (p *pushing) run(ctx context.Context, s *session, taken *relay.Push) error {
 	auth, err := authFor(s.Relay)
 	if err != nil {
 		return err
 	}
 	op := "push " + p.img.String()
 	ctx, stop := p.engine.guard(ctx)
-	defer stop()
 	res, err := p.engine.api.ImagePush(ctx, s.name.Name, client.ImagePushOptions{RegistryAuth: auth})
 	if err != nil {
-		return p.engine.ended(ctx, op, "", err)
+		err = p.engine.ended(ctx, op, "", err)
+		stop()
+		return err
 	}
-	defer res.Close() //nolint:errcheck // only read
-	words, err := follow(res, events(p.layers(), p.on))
-	return p.engine.ended(ctx, op, words, err)
+	layers, ended := newLayerEvents(p.layers(), p.on), make(chan error, 1)
+	go func() {
+		words, err := follow(res, layers.heard)
+		ended <- p.engine.ended(ctx, op, words, err)
+	}()
+	var enough <-chan struct{}
+	if keeps(p.now) {
+		enough = taken.Committed()
+	}
+	select {
+	case err = <-ended:
+		stop()
+		_ = res.Close() // only read
+		return err
+	case <-enough:
+		p.finish(layers, taken)
+		p.hangUp = func() {
+			stop()
+			<-ended
+			_ = res.Close()
+		}
+		return nil
+	}
+}
+
+// finish tells of the layers of which the engine would say later that they are there.
+func (p *pushing) finish(layers *layerEvents, taken *relay.Push) {
+	for _, b := range taken.Blobs() {
+		switch {
+		case !b.MediaType.IsLayer() || !b.MediaType.IsDistributable():
+		case taken.Moved(b.Digest):
+			layers.finish(b, transfer.Done)
+		default:
+			layers.finish(b, transfer.Existed)
+		}
+	}
 }
 
 // layers are the diff IDs: that is what engines call the layers that they push.

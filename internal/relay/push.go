@@ -44,8 +44,11 @@ type Push struct {
 
 	sent atomic.Int64 // bytes
 
+	committed chan struct{} // closed when the engine was told that the registry has the tag
+
 	mu      sync.Mutex
 	uploads map[string]*upload
+	moved   map[v1.Hash]bool  // blobs that the engine sent
 	sizes   map[v1.Hash]int64 // of blobs that the repository has
 	blobs   map[v1.Hash]v1.Descriptor
 	root    v1.Descriptor
@@ -54,7 +57,7 @@ type Push struct {
 // Push has the relay take REPOSITORY:TAG to dst.
 func (s *Relay) Push(repository, tag string, dst Target, known func(v1.Hash) []string) *Push {
 	p := &Push{
-		relay: s, repo: repository, tag: tag, dst: dst, known: known,
+		relay: s, repo: repository, tag: tag, dst: dst, known: known, committed: make(chan struct{}), moved: map[v1.Hash]bool{},
 		uploads: map[string]*upload{}, sizes: map[v1.Hash]int64{}, blobs: map[v1.Hash]v1.Descriptor{},
 	}
 	s.open(p)
@@ -66,6 +69,17 @@ func (p *Push) Root() v1.Descriptor {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.root
+}
+
+// Committed is closed once the registry has what the engine put under the tag, and
+// the engine was told so: engines put that last of all.
+func (p *Push) Committed() <-chan struct{} { return p.committed }
+
+// Moved says whether the engine sent a blob, rather than be told that it is there.
+func (p *Push) Moved(blob v1.Hash) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.moved[blob]
 }
 
 // Sent is how many bytes of blobs went to the registry.
@@ -209,6 +223,7 @@ func (p *Push) putManifest(w http.ResponseWriter, r *http.Request, name string) 
 	for _, b := range blobs {
 		p.blobs[b.Digest] = b
 	}
+	first := name == p.tag && p.root.Digest == (v1.Hash{})
 	if name == p.tag {
 		p.root = desc
 	}
@@ -216,6 +231,10 @@ func (p *Push) putManifest(w http.ResponseWriter, r *http.Request, name string) 
 	w.Header().Set("Location", r.URL.Path)
 	w.Header().Set("Docker-Content-Digest", desc.Digest.String())
 	w.WriteHeader(http.StatusCreated)
+	if first {
+		_ = http.NewResponseController(w).Flush() // the engine may be gone
+		close(p.committed)
+	}
 }
 
 // described reads a manifest. One of schema 1, which old engines try when

@@ -161,6 +161,7 @@ func (p *Push) finish(w http.ResponseWriter, r *http.Request, u *upload) {
 	}
 	p.mu.Lock()
 	delete(p.uploads, u.id)
+	p.moved[got] = true
 	p.mu.Unlock()
 	p.has(got, size)
 	w.Header().Set("Location", "/v2/"+p.repo+"/blobs/"+got.String())
