@@ -184,7 +184,8 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 	}()
 	defer done()
 	if from.at == nil { // what is missing there is no reason to make a project
-		src, _, err = transfer.Pin(ctx, src)
+		src = transfer.Keep(src)
+		_, err = src.Resolve(ctx)
 	} else {
 		err = from.at.find(ctx, from.img)
 	}
@@ -195,6 +196,9 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 		if c.asks, err = to.prepare(ctx, a, o.create, from.at); err != nil {
 			return err
 		}
+	}
+	if o.platform != "" && from.at == nil {
+		a.warnOther(ctx, src, from.img, *c.platform)
 	}
 	options := transfer.Options{Platform: c.platform, Jobs: o.jobs, OnEvent: onEvent}
 	remember := func() {}

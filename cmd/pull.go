@@ -117,6 +117,9 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 	onEvent, done := a.progress()
 	from := registry.Open(img, r.auth, r.base).Within(o.shared.streams).Watched(onEvent)
 	src := transfer.Keep(from) // both roads ask for manifests
+	if o.platform != "" {
+		a.warnOther(ctx, src, img, *p)
+	}
 	moved, err := a.relayPull(ctx, at, img, img, src, from, p, onEvent)
 	if errors.Is(err, engine.ErrNoRelay) {
 		moved, err = a.copyTo(ctx, at, img, src, transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
@@ -129,6 +132,15 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 		return r.whyDenied(ctx, ofImage(img, err))
 	}
 	return a.moved(img, at, moved)
+}
+
+// warnOther warns of an image that is not for the platform that was asked for,
+// as docker does: it is the only one there is. What fails here fails once more
+// when the image is moved, and is told then.
+func (a *app) warnOther(ctx context.Context, src transfer.Source, img ref.Image, want v1.Platform) {
+	if have, err := transfer.Other(ctx, src, want); err == nil && have != nil {
+		a.warn("%s is for %s, not for %s, and there is no other: it is taken as it is", img, have.String(), want.String())
+	}
 }
 
 func (a *app) copyTo(ctx context.Context, at place, img ref.Image, src transfer.Source, how transfer.Options) (transfer.Result, error) {

@@ -147,7 +147,11 @@ func (l *loader) config(ctx context.Context, n *node) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(verified)
+	raw, err := io.ReadAll(verified)
+	if k, ok := l.src.(*keeper); ok && err == nil {
+		k.keep(desc.Digest, raw)
+	}
+	return raw, err
 }
 
 func (l *loader) image(ctx context.Context, desc v1.Descriptor) (*ImageInfo, error) {
