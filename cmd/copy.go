@@ -184,8 +184,7 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 	}()
 	defer done()
 	if from.at == nil { // what is missing there is no reason to make a project
-		src = transfer.Keep(src)
-		_, err = src.Resolve(ctx)
+		src, _, err = transfer.Pin(ctx, src)
 	} else {
 		err = from.at.find(ctx, from.img)
 	}
@@ -197,10 +196,7 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 			return err
 		}
 	}
-	if o.platform != "" && from.at == nil {
-		a.warnOther(ctx, src, from.img, *c.platform)
-	}
-	options := transfer.Options{Platform: c.platform, Jobs: o.jobs, OnEvent: onEvent}
+	options := transfer.Options{Platform: c.platform, Jobs: o.jobs, OnEvent: onEvent, OnOther: a.whenOther(from.img, o.platform, c.platform)}
 	remember := func() {}
 	if to.at == nil {
 		options.OnEvent, remember = a.seen(to.img, onEvent)
@@ -239,7 +235,7 @@ func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, fr
 	if err != nil {
 		return res, "", to.refused(from.typed(o.src), ofImage(from.img, err))
 	}
-	options.OnBegin = nil
+	options.OnBegin, options.OnOther = nil, nil
 	res = copyResult{Source: from.named(moved.Resolved), Referrers: []string{}}
 	moved.Resolved = moved.Root // what the name at the destination stands for
 	res.movedResult = a.movedTo(to.img, to.String(), moved)

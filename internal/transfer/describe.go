@@ -138,6 +138,9 @@ func (l *loader) config(ctx context.Context, n *node) ([]byte, error) {
 	if desc.Size > maxConfig {
 		return nil, &ManifestError{Digest: n.desc.Digest, Why: fmt.Sprintf("has a config of %d bytes; no more than %d are taken", desc.Size, maxConfig)}
 	}
+	if l.blob != nil {
+		return l.blob(ctx, desc)
+	}
 	rc, err := l.src.Blob(ctx, desc, 0)
 	if err != nil {
 		return nil, fmt.Errorf("config %s: %w", desc.Digest, err)

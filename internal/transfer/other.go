@@ -21,7 +21,12 @@ func Other(ctx context.Context, src Source, want v1.Platform) (*v1.Platform, err
 	if err != nil || picked.Platform != nil { // the index says what it is for
 		return nil, err
 	}
-	image, err := l.image(ctx, picked)
+	return l.other(ctx, picked, want)
+}
+
+// other is [Other] of an image that no index says anything of.
+func (l *loader) other(ctx context.Context, desc v1.Descriptor, want v1.Platform) (*v1.Platform, error) {
+	image, err := l.image(ctx, desc)
 	if err != nil {
 		return nil, err
 	}
@@ -30,4 +35,25 @@ func Other(ctx context.Context, src Source, want v1.Platform) (*v1.Platform, err
 		return nil, nil //nolint:nilnil // it is not another one
 	}
 	return &have, nil
+}
+
+// tellOther says before anything is moved that root is for another platform. It
+// asks the source for nothing that is not moved anyway, and for nothing that the
+// sink has.
+func (c *copier) tellOther(ctx context.Context, l *loader, root v1.Descriptor) {
+	if c.o.OnOther == nil || c.o.Platform == nil || root.Platform != nil {
+		return
+	}
+	l.blob = func(ctx context.Context, desc v1.Descriptor) ([]byte, error) {
+		if l.kept != nil {
+			if raw, err := l.kept.Kept(ctx, desc); err == nil && verifyManifest(desc, raw) == nil {
+				return raw, nil
+			}
+		}
+		return c.read(ctx, desc)
+	}
+	// What fails here fails once more when it is moved, and is told then.
+	if have, err := l.other(ctx, root, *c.o.Platform); err == nil && have != nil {
+		c.o.OnOther(*have)
+	}
 }

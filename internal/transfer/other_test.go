@@ -1,6 +1,7 @@
 package transfer_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"testing"
@@ -90,5 +91,48 @@ func TestAConfigThatWasLookedAtIsNotAskedForTwice(t *testing.T) {
 	}
 	if n := len(src.Opened()); n != 1 || len(src.Manifests()) != 1 {
 		t.Errorf("%d blobs and %d manifests were asked for", n, len(src.Manifests()))
+	}
+}
+
+// A keepingSink has some blobs already, and says so to whom it asks for them.
+type keepingSink struct {
+	transfer.Sink
+
+	has transfertest.Content
+}
+
+func (k keepingSink) Kept(_ context.Context, desc v1.Descriptor) ([]byte, error) {
+	if raw, ok := k.has[desc.Digest]; ok {
+		return raw, nil
+	}
+	return nil, transfer.ErrNotFound
+}
+
+type noSink struct{}
+
+func (noSink) PutBlob(context.Context, v1.Descriptor, transfer.Opener) (int64, error) { return 0, nil }
+func (noSink) PutManifest(context.Context, v1.Descriptor, []byte) error               { return nil }
+func (noSink) Commit(context.Context, v1.Descriptor, []byte) error                    { return nil }
+func (noSink) Close() error                                                           { return nil }
+
+func TestACopyTellsOfAnotherPlatformAndAsksForNothingMore(t *testing.T) {
+	t.Parallel()
+	c := transfertest.Content{}
+	arm64, root := transfertest.Arm64(), c.Image(transfertest.Amd64(), c.Layer([]byte("layer")))
+	root.Platform = nil
+	for name, has := range map[string]transfertest.Content{"cold": nil, "again": c} {
+		src := &transfertest.Source{Content: c, Root: root}
+		var told []v1.Platform
+		o := transfer.Options{Platform: &arm64, OnOther: func(have v1.Platform) { told = append(told, have) }}
+		if _, err := transfer.Copy(t.Context(), src, keepingSink{noSink{}, has}, o); err != nil {
+			t.Fatal(err)
+		}
+		want := 1
+		if has != nil {
+			want = 0
+		}
+		if len(told) != 1 || !told[0].Equals(transfertest.Amd64()) || len(src.Opened()) != want {
+			t.Errorf("%s: told %v, %d blobs were opened", name, told, len(src.Opened()))
+		}
 	}
 }
