@@ -196,7 +196,7 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 			return err
 		}
 	}
-	options := transfer.Options{Platform: c.platform, Jobs: o.jobs, OnEvent: onEvent}
+	options := transfer.Options{Platform: c.platform, Jobs: o.jobs, OnEvent: onEvent, OnOther: a.whenOther(from.img, o.platform, c.platform)}
 	remember := func() {}
 	if to.at == nil {
 		options.OnEvent, remember = a.seen(to.img, onEvent)
@@ -235,7 +235,7 @@ func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, fr
 	if err != nil {
 		return res, "", to.refused(from.typed(o.src), ofImage(from.img, err))
 	}
-	options.OnBegin = nil
+	options.OnBegin, options.OnOther = nil, nil
 	res = copyResult{Source: from.named(moved.Resolved), Referrers: []string{}}
 	moved.Resolved = moved.Root // what the name at the destination stands for
 	res.movedResult = a.movedTo(to.img, to.String(), moved)

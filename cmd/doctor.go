@@ -53,7 +53,7 @@ func runDoctor(ctx context.Context, a *app, t doctor.Target) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.withClientCert(m, t.Host, a.wireConfig(t.Host, nil))
+	c, err := a.withClientCert(m, t.Host, a.wireConfig(t.Host))
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (a *app) download(ctx context.Context, h ref.Host, r probe.Report) (downloa
 	if len(r.Chain) == 0 {
 		return download{}, nil
 	}
-	w := wire.Pinned(a.wireConfig(h, nil), r.Chain[0])
+	w := wire.Pinned(a.wireConfig(h), r.Chain[0])
 	defer w.CloseIdleConnections()
 	c := harbor.NewClient(w, w.Base())
 	info, isHarbor, err := c.Detect(ctx, r.Service)
@@ -176,7 +176,7 @@ func (a *app) downloadAsAdmin(ctx context.Context, h ref.Host, d download, req p
 	if err := creds.Check(); err != nil {
 		return nil, err
 	}
-	config := a.wireConfig(h, nil)
+	config := a.wireConfig(h)
 	config.AllowCredentials = true
 	w := wire.Pinned(config, leaf)
 	defer w.CloseIdleConnections()

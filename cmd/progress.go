@@ -13,9 +13,9 @@ import (
 	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
-// progress shows the events of one transfer. The function it returns waits
+// progress shows the events of one transfer; how is how bars do it. The function it returns waits
 // until what is shown is complete.
-func (a *app) progress() (onEvent func(transfer.Event), done func()) {
+func (a *app) progress(how ...mpb.ContainerOption) (onEvent func(transfer.Event), done func()) {
 	mode := a.flags.progress
 	if mode == "auto" {
 		mode = "plain"
@@ -28,7 +28,7 @@ func (a *app) progress() (onEvent func(transfer.Event), done func()) {
 	}
 	switch mode {
 	case "tty":
-		return bars(a.env.Stderr)
+		return bars(a.env.Stderr, how...)
 	case "plain":
 		return plainLines(a.env.Stderr), func() {}
 	case "json":
@@ -98,8 +98,8 @@ func happened(e transfer.Event) string {
 	return fmt.Sprintf("goes on at %s: %s", size(e.Bytes), words(e.Err))
 }
 
-func bars(w io.Writer) (func(transfer.Event), func()) {
-	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
+func bars(w io.Writer, how ...mpb.ContainerOption) (func(transfer.Event), func()) {
+	p := mpb.New(append(how, mpb.WithOutput(w), mpb.WithWidth(40))...)
 	var mu sync.Mutex
 	open := map[string]*mpb.Bar{}
 	var beside sync.Map // what stands beside a bar; mu is held while one is waited for

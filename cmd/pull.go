@@ -118,17 +118,42 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 	from := registry.Open(img, r.auth, r.base).Within(o.shared.streams).Watched(onEvent)
 	src := transfer.Keep(from) // both roads ask for manifests
 	moved, err := a.relayPull(ctx, at, img, img, src, from, p, onEvent)
-	if errors.Is(err, engine.ErrNoRelay) {
-		moved, err = a.copyTo(ctx, at, img, src, transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent})
+	other := a.whenOther(img, o.platform, p)
+	switch {
+	case errors.Is(err, engine.ErrNoRelay):
+		moved, err = a.copyTo(ctx, at, img, src, transfer.Options{Platform: p, Jobs: o.jobs, OnEvent: onEvent, OnOther: other})
 		if err == nil {
 			a.loaded(ctx, at, img, img, p, moved)
 		}
+	case err == nil:
+		tellOther(ctx, src, p, other)
 	}
 	done()
 	if err != nil {
 		return r.whyDenied(ctx, ofImage(img, err))
 	}
 	return a.moved(img, at, moved)
+}
+
+// whenOther warns of an image that is not for the platform that was asked for,
+// as docker does: it is the only one there is. Nil: none was asked for.
+func (a *app) whenOther(img ref.Image, asked string, want *v1.Platform) func(v1.Platform) {
+	if asked == "" {
+		return nil
+	}
+	return func(have v1.Platform) {
+		a.warn("%s is for %s, not for %s, and there is no other: it is taken as it is", img, have.String(), want.String())
+	}
+}
+
+// tellOther is for what an engine fetched by itself.
+func tellOther(ctx context.Context, src transfer.Source, want *v1.Platform, other func(v1.Platform)) {
+	if other == nil {
+		return
+	}
+	if have, err := transfer.Other(ctx, src, *want); err == nil && have != nil {
+		other(*have)
+	}
 }
 
 func (a *app) copyTo(ctx context.Context, at place, img ref.Image, src transfer.Source, how transfer.Options) (transfer.Result, error) {

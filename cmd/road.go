@@ -84,7 +84,7 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 		return nil, err
 	}
 	m := machine.LookForCerts(a.lookFor(""))
-	roots, err := a.roots(m, h, t.caFile)
+	c, err := a.trusting(m, h, t.caFile)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 	if change != nil {
 		change(&mark)
 	}
-	c, err := a.withClientCert(m, h, a.wireConfig(h, roots))
+	c, err = a.withClientCert(m, h, c)
 	if err != nil {
 		return nil, err
 	}
@@ -112,34 +112,41 @@ func (a *app) roadWith(h ref.Host, t tlsFlags, creds auth.Credentials, change fu
 	}, nil
 }
 
-// roots are the trust anchors for h: those of --ca-file alone, or those that
+// trusting is the way to h by the anchors of --ca-file alone, or by those that
 // this machine has for it.
-func (a *app) roots(m machine.Machine, h ref.Host, caFile string) (*x509.CertPool, error) {
+func (a *app) trusting(m machine.Machine, h ref.Host, caFile string) (wire.Config, error) {
 	if caFile == "" {
-		pool, sources, err := trust.Anchors(m, h)
-		for _, ignored := range sources.Ignored {
+		anchors := trust.Anchors(m, h)
+		for _, ignored := range anchors.Ignored {
 			a.warn("ignored: %s", ignored)
 		}
-		return pool, err
+		return a.anchored(h, anchors), nil
 	}
 	certs, err := a.readBundle(caFile)
 	if err != nil {
-		return nil, err
+		return wire.Config{}, err
 	}
-	pool := x509.NewCertPool()
-	for _, c := range certs {
-		pool.AddCert(c)
+	c := a.wireConfig(h)
+	c.Roots = x509.NewCertPool()
+	for _, cert := range certs {
+		c.Roots.AddCert(cert)
 	}
-	return pool, nil
+	return c, nil
+}
+
+// anchored is the way to h by anchors. The system's are read only if h's own do
+// not do: that takes longer than all else before the first byte.
+func (a *app) anchored(h ref.Host, anchors trust.Roots) wire.Config {
+	c := a.wireConfig(h)
+	if c.Roots = anchors.Own(); c.Roots != nil {
+		c.AllRoots = anchors.All
+	}
+	return c
 }
 
 // trustedWire is the way to h by what this machine trusts, without credentials.
 func (a *app) trustedWire(m machine.Machine, h ref.Host) (wire.Config, error) {
-	roots, _, err := trust.Anchors(m, h)
-	if err != nil {
-		return wire.Config{}, err
-	}
-	return a.withClientCert(m, h, a.wireConfig(h, roots))
+	return a.withClientCert(m, h, a.anchored(h, trust.Anchors(m, h)))
 }
 
 // withClientCert adds the client certificate that was installed for h, if any.
@@ -204,10 +211,9 @@ func plainPath(err error) string {
 	return err.Error()
 }
 
-func (a *app) wireConfig(h ref.Host, roots *x509.CertPool) wire.Config {
+func (a *app) wireConfig(h ref.Host) wire.Config {
 	c := wire.Config{
 		Host:      h,
-		Roots:     roots,
 		UserAgent: wire.UserAgent(version),
 		Proxy:     a.proxy(),
 		Silence:   a.flags.timeout,

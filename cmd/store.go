@@ -8,6 +8,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
 
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/store"
@@ -201,7 +202,9 @@ func runStoreVerify(ctx context.Context, a *app) error {
 		return err
 	}
 	a.note("reading all blobs of vicr's store")
-	v, damaged := a.openStore().store.Verify(ctx)
+	onEvent, done := a.progress(mpb.PopCompletedMode()) // of thousands of blobs only the one under way stays
+	v, damaged := a.openStore().store.Verify(ctx, onEvent)
+	done()
 	if damaged != nil && !is[*store.DamagedError](damaged) {
 		return damaged
 	}

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -31,12 +30,12 @@ func (d *doctor) anchors(context.Context, facts) outcome {
 	if err != nil {
 		return fail("%v", err).try(remedy)
 	}
-	roots, sources, err := trust.Anchors(d.o.Machine, d.target.Host)
+	anchors := trust.Anchors(d.o.Machine, d.target.Host)
+	roots, err := anchors.All()
 	if err != nil {
 		return fail("%v", err).try(remedy)
 	}
-	roots = cmp.Or(roots, system)
-	return ok("").with(func(f *facts) { f.system, f.roots, f.sources = system, roots, sources })
+	return ok("").with(func(f *facts) { f.system, f.roots, f.sources = system, roots, anchors.Sources })
 }
 
 // scheme asks what the port speaks.

@@ -53,6 +53,7 @@ type download struct {
 	next   int64 // where the next part begins
 	meter  meter
 	trial  *trial // nil: none is under way
+	waits  bool   // it could do with one more connection
 
 	group sync.WaitGroup // the parts that are being fetched
 	wake  chan struct{}  // something happened to one
@@ -64,6 +65,7 @@ func newDownload(ctx context.Context, r *Repository, desc v1.Descriptor, offset 
 	ctx, end := context.WithCancel(ctx)
 	d := &download{repo: r, ctx: ctx, end: end, desc: desc, at: offset, wake: make(chan struct{}, 1)}
 	d.goDirect()
+	r.streams.enter(d)
 	return d
 }
 
@@ -115,6 +117,7 @@ func (d *download) Close() error {
 	}
 	d.endTrial(unknownGain)
 	d.group.Wait()
+	d.repo.streams.leave(d)
 	for _, p := range d.parts {
 		d.repo.streams.giveBack(p.buffer)
 	}

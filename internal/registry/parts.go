@@ -76,13 +76,14 @@ func (d *download) fromParts(out []byte) (int, error) {
 func (d *download) spread() {
 	for d.next < d.desc.Size && d.ctx.Err() == nil {
 		own := d.takeIdle()
-		if !own && !d.repo.streams.try() {
+		if !own && !d.tryMore() {
 			return
 		}
 		if !d.fetch(own) {
 			return
 		}
 	}
+	d.setWaiting(false)
 }
 
 // fetch begins with the next part, on the download's own connection or on one

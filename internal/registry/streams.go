@@ -35,8 +35,10 @@ type Streams struct {
 	made    int
 	gain    gain
 	trying  bool
-	judged  int64 // how many bodies were open when more were of no use
-	best    load  // the fastest that all together were seen at
+	judged  int64              // how many bodies were open when more were of no use
+	best    load               // the fastest that all together were seen at
+	queue   []*download        // those that are open, the first opened first
+	waiting map[*download]bool // those that could do with one more connection
 }
 
 // A gain is what more connections than blobs were found to be good for.

@@ -55,6 +55,8 @@ func (d *download) widen() {
 		d.spread()
 	case d.desc.Size-d.at >= leastRest:
 		d.begin()
+	default:
+		d.setWaiting(false) // the rest comes as it does
 	}
 }
 
@@ -64,7 +66,7 @@ func (d *download) begin() {
 	before := rate(since, now)
 	if s.helps() || ok && s.saw(load{before, now.bodies}) {
 		d.stop, d.next = d.at+partSize, d.at+partSize
-		if !s.try() || !d.fetchMore() {
+		if !d.tryMore() || !d.fetchMore() {
 			d.stop = d.desc.Size
 		}
 		return

@@ -124,7 +124,7 @@ func TestRemoveMakesNoStore(t *testing.T) {
 	if all, err := s.Collect(t.Context(), time.Now(), false); err != nil || len(all) > 0 {
 		t.Errorf("%v, %v", all, err)
 	}
-	if v, err := s.Verify(t.Context()); err != nil || v.Blobs != 0 {
+	if v, err := s.Verify(t.Context(), nil); err != nil || v.Blobs != 0 {
 		t.Errorf("%v, %v", v, err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
@@ -141,7 +141,7 @@ func TestVerifyFindsEveryFlippedBit(t *testing.T) {
 	for name, src := range images {
 		put(t, s, name, src)
 	}
-	if v, err := s.Verify(t.Context()); err != nil || v.Blobs != len(files(t, dir)) || v.Images != 2 {
+	if v, err := s.Verify(t.Context(), nil); err != nil || v.Blobs != len(files(t, dir)) || v.Images != 2 {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	all := files(t, dir)
@@ -157,7 +157,7 @@ func TestVerifyFindsEveryFlippedBit(t *testing.T) {
 		if err := os.WriteFile(path, spoilt, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.Verify(t.Context())
+		_, err = s.Verify(t.Context(), nil)
 		if werr := os.WriteFile(path, data, 0o600); werr != nil {
 			t.Fatal(werr)
 		}
@@ -195,7 +195,7 @@ func TestVerifyTellsWhatIsWrongWithABlob(t *testing.T) {
 			put(t, s, "c", sample(2))
 			layer := layerOf(sample(1))
 			must(t, spoil(filepath.Join(dir, "blobs", "sha256", layer.Digest.Hex)))
-			_, err := s.Verify(t.Context())
+			_, err := s.Verify(t.Context(), nil)
 			bad, ok := errors.AsType[*store.DamagedError](err)
 			if !ok || len(bad.Faults) != 1 || bad.Faults[0].Why != why || bad.Faults[0].Digest != layer.Digest || !slices.Equal(bad.Images(), []string{"a", "b"}) {
 				t.Errorf("%+v", err)
@@ -208,7 +208,7 @@ func TestVerifyTellsWhatIsWrongWithABlob(t *testing.T) {
 			_, err = s.Collect(t.Context(), time.Now(), false)
 			must(t, err)
 			put(t, s, "a", sample(1))
-			if _, err := s.Verify(t.Context()); err != nil {
+			if _, err := s.Verify(t.Context(), nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -247,7 +247,7 @@ func TestCollectRemovesWhatNoImageNeeds(t *testing.T) {
 	if got := digestOf(t, s, "b"); got != sample(2).Root.Digest.String() {
 		t.Errorf("b is %s", got)
 	}
-	if _, err := s.Verify(t.Context()); err != nil {
+	if _, err := s.Verify(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
 }

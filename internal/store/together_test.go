@@ -106,7 +106,7 @@ func TestCollectingBesidePullsInOtherProcessesLosesNothing(t *testing.T) {
 			t.Errorf("%s: %v\n%s", p.role, err, p.out)
 		}
 	}
-	if _, err := store.Open(dir).Verify(t.Context()); err != nil {
+	if _, err := store.Open(dir).Verify(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
 	if _, err := store.Open(dir).Collect(t.Context(), time.Now(), false); err != nil {

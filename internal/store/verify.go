@@ -12,6 +12,8 @@ import (
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/vicr-cli/vicr/internal/transfer"
 )
 
 // A Fault is a blob that is of no use.
@@ -59,9 +61,10 @@ func (e *DamagedError) Images() []string {
 }
 
 // Verify reads every blob and holds it against its digest, and looks for all that
-// images name. It changes nothing. The error is a [*DamagedError], with what was
+// images name. It changes nothing. It says how far it is with each blob by onEvent,
+// which may be nil, and with Done which are right. The error is a [*DamagedError], with what was
 // found beside it, or one of [Store.List] and of the file system.
-func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
+func (s *Store) Verify(ctx context.Context, onEvent func(transfer.Event)) (v Verified, err error) {
 	release, err := s.still(ctx)
 	if err != nil {
 		return v, err
@@ -71,9 +74,12 @@ func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
 	if err != nil {
 		return v, err
 	}
+	if onEvent == nil {
+		onEvent = func(transfer.Event) {}
+	}
 	faults := map[v1.Hash]*Fault{}
 	err = s.blobs(func(h v1.Hash, size int64) error {
-		why, err := s.rehash(ctx, h)
+		why, err := s.rehash(ctx, v1.Descriptor{Digest: h, Size: size}, onEvent)
 		if why != "" {
 			faults[h] = &Fault{Digest: h, Why: string(why)}
 		}
@@ -96,7 +102,8 @@ func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
 }
 
 // rehash reads a blob. The error is that of the context alone.
-func (s *Store) rehash(ctx context.Context, h v1.Hash) (damage, error) {
+func (s *Store) rehash(ctx context.Context, desc v1.Descriptor, onEvent func(transfer.Event)) (damage, error) {
+	h := desc.Digest
 	path, err := s.path(h)
 	if err != nil {
 		return unread, nil
@@ -113,7 +120,9 @@ func (s *Store) rehash(ctx context.Context, h v1.Hash) (damage, error) {
 	if err != nil {
 		return unread, nil
 	}
-	_, err = io.CopyBuffer(hasher, struct{ io.Reader }{&blob{ctx: ctx, file: f}}, make([]byte, bufferSize))
+	onEvent(transfer.Event{Stage: transfer.Started, Desc: desc})
+	src := &reported{Reader: &blob{ctx: ctx, file: f}, desc: desc, onEvent: onEvent}
+	_, err = io.CopyBuffer(hasher, src, make([]byte, bufferSize))
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
@@ -122,7 +131,26 @@ func (s *Store) rehash(ctx context.Context, h v1.Hash) (damage, error) {
 	case hex.EncodeToString(hasher.Sum(nil)) != h.Hex:
 		return wrong, nil
 	}
+	onEvent(transfer.Event{Stage: transfer.Done, Desc: desc, Bytes: src.read})
 	return "", nil
+}
+
+// A reported reader says how much was read of a blob.
+type reported struct {
+	io.Reader
+
+	desc    v1.Descriptor
+	read    int64
+	onEvent func(transfer.Event)
+}
+
+func (r *reported) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 {
+		r.read += int64(n)
+		r.onEvent(transfer.Event{Stage: transfer.Progress, Desc: r.desc, Bytes: r.read})
+	}
+	return n, err
 }
 
 // hurt finds what images miss, and which images need what is wrong.

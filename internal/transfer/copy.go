@@ -115,6 +115,7 @@ func (c *copier) plan(ctx context.Context) (resolved v1.Descriptor, t tree, err 
 	if err != nil {
 		return resolved, t, err
 	}
+	c.tellOther(ctx, l, root)
 	if c.whole, err = c.holds(ctx, n.desc); err != nil {
 		return resolved, t, err
 	}

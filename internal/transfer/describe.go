@@ -138,6 +138,9 @@ func (l *loader) config(ctx context.Context, n *node) ([]byte, error) {
 	if desc.Size > maxConfig {
 		return nil, &ManifestError{Digest: n.desc.Digest, Why: fmt.Sprintf("has a config of %d bytes; no more than %d are taken", desc.Size, maxConfig)}
 	}
+	if l.blob != nil {
+		return l.blob(ctx, desc)
+	}
 	rc, err := l.src.Blob(ctx, desc, 0)
 	if err != nil {
 		return nil, fmt.Errorf("config %s: %w", desc.Digest, err)
@@ -147,7 +150,11 @@ func (l *loader) config(ctx context.Context, n *node) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(verified)
+	raw, err := io.ReadAll(verified)
+	if k, ok := l.src.(*keeper); ok && err == nil {
+		k.keep(desc.Digest, raw)
+	}
+	return raw, err
 }
 
 func (l *loader) image(ctx context.Context, desc v1.Descriptor) (*ImageInfo, error) {

@@ -1,14 +1,17 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Keep returns a source that is src and asks it for nothing twice: neither what
-// its name stands for, nor a manifest. It keeps the manifests in memory.
+// its name stands for, nor a manifest, nor a config that [Other] read. It keeps
+// them in memory.
 func Keep(src Source) Source { return &keeper{Source: src, raw: map[v1.Hash][]byte{}} }
 
 type keeper struct {
@@ -17,6 +20,25 @@ type keeper struct {
 	mu       sync.Mutex
 	resolved v1.Descriptor
 	raw      map[v1.Hash][]byte
+	config   []byte // nil: none was read
+	of       v1.Hash
+}
+
+// keep keeps a verified config.
+func (k *keeper) keep(h v1.Hash, config []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.config, k.of = config, h
+}
+
+func (k *keeper) Blob(ctx context.Context, desc v1.Descriptor, offset int64) (io.ReadCloser, error) {
+	k.mu.Lock()
+	config, of := k.config, k.of
+	k.mu.Unlock()
+	if of != desc.Digest || offset < 0 || offset > int64(len(config)) {
+		return k.Source.Blob(ctx, desc, offset)
+	}
+	return io.NopCloser(bytes.NewReader(config[offset:])), nil
 }
 
 func (k *keeper) Resolve(ctx context.Context) (v1.Descriptor, error) {

@@ -146,6 +146,9 @@ type Options struct {
 	// OnBegin is called with what is moved, before a byte of it is; not where the
 	// sink has it all. It may be nil.
 	OnBegin func(root v1.Descriptor)
+	// OnOther is called before a byte is moved with what the image is made for, if
+	// that is another one than Platform, as [Other] has it. It may be nil.
+	OnOther func(have v1.Platform)
 }
 
 // A Result says what was moved.

@@ -15,6 +15,8 @@ type loader struct {
 	src  Source
 	kept Keeper // may be nil
 	jobs int
+	// blob reads a small blob, verified; nil: out of src.
+	blob func(ctx context.Context, desc v1.Descriptor) ([]byte, error)
 
 	mu    sync.Mutex
 	nodes map[v1.Hash]*node

@@ -16,8 +16,8 @@ import (
 // maxFiles is how many CA files of one folder are read.
 const maxFiles = 100
 
-// Sources are the files that a pool of anchors was made of, beside the
-// system's roots: a pool cannot be asked.
+// Sources are the files that anchors came from, beside the system's roots: a
+// pool cannot be asked.
 type Sources struct {
 	Files        []string // may hold any byte
 	Fingerprints []pki.Fingerprint
@@ -33,21 +33,50 @@ func System() (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// Roots are what connections to a host trust.
+type Roots struct {
+	Sources
+
+	own []*x509.Certificate
+}
+
+// Own are the anchors that the host has beside the system's. Nil: none, the
+// roots of the system count alone.
+func (r Roots) Own() *x509.CertPool {
+	if len(r.own) == 0 {
+		return nil
+	}
+	pool := x509.NewCertPool()
+	for _, c := range r.own {
+		pool.AddCert(c)
+	}
+	return pool
+}
+
+// All are the roots of the system and the host's own. It takes as long as a
+// connection to read them. The error is that of [System].
+func (r Roots) All() (*x509.CertPool, error) {
+	pool, err := System()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range r.own {
+		pool.AddCert(c)
+	}
+	return pool, nil
+}
+
 // Anchors are what connections to h trust: the roots of the system, vicr's own
-// CAs for h, and those that Docker has for h, where h and h:443 are one. Nil are
-// the roots of the system alone, which are then read only if they are needed.
-// Files that cannot be read as certificates are skipped and named. The error is
-// that of [System].
-func Anchors(m machine.Machine, h ref.Host) (*x509.CertPool, Sources, error) {
-	var s Sources
+// CAs for h, and those that Docker has for h, where h and h:443 are one. Files
+// that cannot be read as certificates are skipped and named.
+func Anchors(m machine.Machine, h ref.Host) (s Roots) {
 	if h.IsZero() {
-		return nil, s, nil
+		return s
 	}
 	dirs := dockerFolders(m, h)
 	if own := ownFolder(m, h); own != "" {
 		dirs = append([]string{own}, dirs...)
 	}
-	var certs []*x509.Certificate
 	for _, dir := range dirs {
 		for _, f := range caFiles(m, dir) {
 			if f.err != nil {
@@ -55,23 +84,15 @@ func Anchors(m machine.Machine, h ref.Host) (*x509.CertPool, Sources, error) {
 				continue
 			}
 			s.Files = append(s.Files, f.path)
-			certs = append(certs, f.certs...)
+			s.own = append(s.own, f.certs...)
 		}
 	}
-	if len(certs) == 0 {
-		return nil, s, nil
-	}
-	pool, err := System()
-	if err != nil {
-		return nil, Sources{}, err
-	}
-	for _, c := range certs {
-		pool.AddCert(c)
+	for _, c := range s.own {
 		if fp := pki.SHA256(c); !slices.Contains(s.Fingerprints, fp) {
 			s.Fingerprints = append(s.Fingerprints, fp)
 		}
 	}
-	return pool, s, nil
+	return s
 }
 
 // reason leaves out the path, which is said already, and the system call.

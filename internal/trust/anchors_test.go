@@ -29,11 +29,12 @@ const (
 // anchors wants no error.
 func anchors(t *testing.T, m machine.Machine, h ref.Host) (*x509.CertPool, trust.Sources) {
 	t.Helper()
-	pool, s, err := trust.Anchors(m, h)
+	s := trust.Anchors(m, h)
+	pool, err := s.All()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pool, s
+	return pool, s.Sources
 }
 
 func verifies(pool *x509.CertPool, leaf *testkit.Cert, name string) bool {

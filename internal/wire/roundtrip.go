@@ -236,9 +236,9 @@ func (p *progress) phase() string {
 	return phaseConnect
 }
 
-// once sends h one time. Connecting, the proxy and the handshake together may
+// over sends h one time. Connecting, the proxy and the handshake together may
 // not last longer than Silence; what follows has timers of its own.
-func (t *Transport) once(h *hop) (*http.Response, bool, error) {
+func (t *Transport) over(l *lanes, h *hop) (*http.Response, bool, error) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(h.req.Context(), hopKey{}, h))
 	var p progress
 	setup := time.AfterFunc(t.config.Silence, func() {
@@ -252,11 +252,11 @@ func (t *Transport) once(h *hop) (*http.Response, bool, error) {
 		},
 	})
 	start := time.Now()
-	resp, err := t.via(h).RoundTrip(h.req.WithContext(ctx))
+	resp, err := t.via(l, h).RoundTrip(h.req.WithContext(ctx))
 	setup.Stop()
 	seen := Exchange{Method: h.req.Method, URL: Redact(h.req.URL), Duration: time.Since(start)}
 	if err != nil {
-		err = t.classify(ctx, h, p.phase(), err)
+		err = t.classify(ctx, h, l.roots, p.phase(), err)
 		cancel(nil)
 		seen.Err = err
 		t.config.Trace(seen)
@@ -274,15 +274,4 @@ func (t *Transport) once(h *hop) (*http.Response, bool, error) {
 		return nil, true, h.fail(TLS, err)
 	}
 	return resp, true, nil
-}
-
-// via is the connections that h may use.
-func (t *Transport) via(h *hop) *http.Transport {
-	if t.own(h) {
-		return t.certed
-	}
-	if strings.EqualFold(h.req.URL.Hostname(), t.base.Hostname()) {
-		return t.http
-	}
-	return t.others
 }

@@ -58,6 +58,10 @@ const (
 type Config struct {
 	Host  ref.Host       // the origin: its Endpoint is dialled
 	Roots *x509.CertPool // for the origin, its realms and what it redirects to; nil: the system's
+	// AllRoots are Roots and others that count as well. It is called at most until
+	// it has succeeded once, and only if Roots do not verify what the origin shows,
+	// or for another host, which they are not made for. Nil: there are no others.
+	AllRoots func() (*x509.CertPool, error)
 
 	PlainHTTP          bool // speak http to the origin; only because the user said so
 	InsecureSkipVerify bool // do not verify the certificate of the origin's host name; only because the user said so
@@ -108,9 +112,8 @@ type Transport struct {
 	base    *url.URL
 	realms  map[string]bool // origins
 	pinned  bool
-	certed  *http.Transport // to the origin, and to realms under its host name; shows the client certificate
-	http    *http.Transport // to what else is under the origin's host name
-	others  *http.Transport // to all others
+	lanes   *lanes // verified by config.Roots
+	wide    wideLanes
 	dial    dialFunc
 	class   atomic.Int32 // addressClass of the origin, once it was dialled
 	aliases map[string]bool
@@ -126,7 +129,7 @@ func New(c Config) *Transport { return newTransport(c, nil) }
 // before trust. It refuses to send credentials unless c.AllowCredentials says
 // so, and is never plain HTTP.
 func Pinned(c Config, leaf *x509.Certificate) *Transport {
-	c.PlainHTTP, c.InsecureSkipVerify = false, false
+	c.PlainHTTP, c.InsecureSkipVerify, c.AllRoots = false, false, nil
 	return newTransport(c, leaf)
 }
 
@@ -148,9 +151,8 @@ func (t *Transport) Origin() string { return OriginOf(t.base) }
 
 // CloseIdleConnections closes the connections that no request uses.
 func (t *Transport) CloseIdleConnections() {
-	t.certed.CloseIdleConnections()
-	t.http.CloseIdleConnections()
-	t.others.CloseIdleConnections()
+	t.lanes.closeIdle()
+	t.wide.closeIdle()
 }
 
 func newTransport(c Config, leaf *x509.Certificate) *Transport {
@@ -175,14 +177,7 @@ func newTransport(c Config, leaf *x509.Certificate) *Transport {
 	t := &Transport{config: c, base: baseOf(c), pinned: leaf != nil, dial: dialTCP}
 	t.realms = realmsOf(c)
 	t.aliases = aliasesOf(c.Host)
-	t.http = t.transport(t.tlsConfig(leaf))
-	t.others, t.certed = t.http, t.http
-	if c.InsecureSkipVerify {
-		t.others = t.transport(t.verifyingConfig())
-	}
-	if c.ClientCert != nil {
-		t.certed = t.transport(t.answering(t.tlsConfig(leaf), c.ClientCert))
-	}
+	t.lanes = t.newLanes(c.Roots, leaf)
 	return t
 }
 
@@ -207,12 +202,12 @@ func (t *Transport) transport(c *tls.Config) *http.Transport {
 	}
 }
 
-func (t *Transport) verifyingConfig() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.config.Roots}
+func verifyingConfig(roots *x509.CertPool) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 }
 
-func (t *Transport) tlsConfig(leaf *x509.Certificate) *tls.Config {
-	c := t.answering(t.verifyingConfig(), nil)
+func (t *Transport) tlsConfig(roots *x509.CertPool, leaf *x509.Certificate) *tls.Config {
+	c := t.answering(verifyingConfig(roots), nil)
 	switch {
 	case leaf != nil:
 		c.InsecureSkipVerify = true // verifyPin compares the certificate itself
