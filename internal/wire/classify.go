@@ -21,7 +21,7 @@ const (
 
 // classify makes a typed error of what net/http says. ctx is the attempt's
 // own, whose cause is a TimeoutError when a timer of ours ended it.
-func (t *Transport) classify(ctx context.Context, h *hop, roots *x509.CertPool, phase string, err error) error {
+func (t *Transport) classify(ctx context.Context, h *hop, l *lanes, phase string, err error) error {
 	if end := h.req.Context().Err(); end != nil {
 		return fmt.Errorf("%s: %w", printable(h.op()), end)
 	}
@@ -34,7 +34,7 @@ func (t *Transport) classify(ctx context.Context, h *hop, roots *x509.CertPool, 
 	if kind, cause := t.proxyFault(h, err); kind != "" {
 		return h.fail(kind, cause)
 	}
-	if kind, cause := t.tlsFault(h, roots, phase, err); kind != "" {
+	if kind, cause := t.tlsFault(h, l, phase, err); kind != "" {
 		return h.fail(kind, cause)
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
@@ -61,12 +61,15 @@ func (t *Transport) proxyFault(h *hop, err error) (Kind, error) {
 
 // tlsFault tells what went wrong in a handshake, apart from its end by the
 // other side or by time.
-func (t *Transport) tlsFault(h *hop, roots *x509.CertPool, phase string, err error) (Kind, error) {
+func (t *Transport) tlsFault(h *hop, l *lanes, phase string, err error) (Kind, error) {
 	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return TLS, t.certFault(h.req.URL.Hostname(), roots, bad)
+		return TLS, t.certFault(h.req.URL.Hostname(), t.judges(l), bad)
 	}
 	if _, ok := errors.AsType[*PinError](err); ok {
 		return TLS, err
+	}
+	if bad, ok := errors.AsType[*rootsError](err); ok {
+		return TLS, bad.err
 	}
 	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		if string(record.RecordHeader[:]) == "HTTP/" {

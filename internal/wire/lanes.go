@@ -3,14 +3,8 @@ package wire
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"io"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
-
-	"github.com/vicr-cli/vicr/internal/pki"
 )
 
 // Lanes are connections that are verified by the same roots.
@@ -21,16 +15,42 @@ type lanes struct {
 	others *http.Transport // to all others
 }
 
-func (t *Transport) newLanes(roots *x509.CertPool, leaf *x509.Certificate) *lanes {
-	l := &lanes{roots: roots, http: t.transport(t.tlsConfig(roots, leaf))}
+// newLanes verifies the origin by verify, and by roots if that is nil.
+func (t *Transport) newLanes(roots *x509.CertPool, verify func(tls.ConnectionState) error) *lanes {
+	origin := func(cert *tls.Certificate) *http.Transport {
+		c := t.answering(verifyingConfig(roots), cert)
+		if verify != nil {
+			c.InsecureSkipVerify, c.VerifyConnection = true, verify // in its place
+		}
+		return t.transport(c)
+	}
+	l := &lanes{roots: roots, http: origin(nil)}
 	l.others, l.certed = l.http, l.http
 	if t.config.InsecureSkipVerify {
 		l.others = t.transport(verifyingConfig(roots))
 	}
 	if t.config.ClientCert != nil {
-		l.certed = t.transport(t.answering(t.tlsConfig(roots, leaf), t.config.ClientCert))
+		l.certed = origin(t.config.ClientCert)
 	}
 	return l
+}
+
+func verifyingConfig(roots *x509.CertPool) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+}
+
+// verifier is what holds the origin's certificate against something else than
+// roots; nil if nothing does.
+func (t *Transport) verifier(pin *x509.Certificate) func(tls.ConnectionState) error {
+	switch {
+	case pin != nil:
+		return verifyPin(pin)
+	case t.config.InsecureSkipVerify: // the user said so
+		return t.asking.see
+	case t.config.AllRoots != nil:
+		return t.verifyOrigin
+	}
+	return nil
 }
 
 func (l *lanes) closeIdle() {
@@ -39,53 +59,32 @@ func (l *lanes) closeIdle() {
 	l.others.CloseIdleConnections()
 }
 
-// wideLanes are those that all roots count for, once they are needed.
-type wideLanes struct {
-	needed atomic.Bool // the origin shows what its own roots do not verify
-
-	mu    sync.Mutex
-	lanes *lanes // nil: not made yet
-}
-
-func (w *wideLanes) closeIdle() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.lanes != nil {
-		w.lanes.closeIdle()
-	}
-}
-
+// wideLanes are those that all roots count for, made when they are needed.
 func (t *Transport) wideLanes() (*lanes, error) {
-	t.wide.mu.Lock()
-	defer t.wide.mu.Unlock()
-	if t.wide.lanes == nil {
-		roots, err := t.config.AllRoots()
-		if err != nil {
-			return nil, err
-		}
-		t.wide.lanes = t.newLanes(roots, nil)
+	if l := t.wide.Load(); l != nil {
+		return l, nil
 	}
-	return t.wide.lanes, nil
+	roots, err := t.allRoots()
+	if err != nil {
+		return nil, err
+	}
+	var verify func(tls.ConnectionState) error
+	if t.config.InsecureSkipVerify {
+		verify = t.asking.see
+	}
+	t.wide.CompareAndSwap(nil, t.newLanes(roots, verify))
+	return t.wide.Load(), nil
 }
 
-// once sends h one time, over a connection that either Roots verify or AllRoots:
-// what the former refuse is shown to the latter in a handshake of its own, and
-// nothing of h is sent before.
+// once sends h one time. The registry's own roots are for its host alone: no
+// other host and no proxy is expected to be known by them.
 func (t *Transport) once(h *hop) (*http.Response, bool, error) {
-	if t.config.AllRoots == nil {
-		return t.over(t.lanes, h)
+	narrow := h.req.URL.Scheme == schemeHTTP || t.underOrigin(h)
+	if h.proxy != nil && h.proxy.Scheme == schemeHTTPS {
+		narrow = false
 	}
-	if t.narrow(h) {
-		body := hold(h.req)
-		resp, sent, err := t.over(t.lanes, h)
-		if !unverified(err) || !body.untouched() {
-			body.release()
-			return resp, sent, err
-		}
-		t.wide.needed.Store(true)
-		if err := body.handBack(h); err != nil {
-			return nil, false, err
-		}
+	if narrow || t.config.AllRoots == nil {
+		return t.over(t.lanes, h)
 	}
 	l, err := t.wideLanes()
 	if err != nil {
@@ -95,95 +94,47 @@ func (t *Transport) once(h *hop) (*http.Response, bool, error) {
 	return t.over(l, h)
 }
 
-// narrow says whether Roots are to verify whom h goes to, if anybody is. They
-// are those of the origin's host alone: no other host and no proxy is expected
-// to be known by them.
-func (t *Transport) narrow(h *hop) bool {
-	switch {
-	case h.proxy != nil && h.proxy.Scheme == schemeHTTPS:
-		return false
-	case h.req.URL.Scheme == schemeHTTP:
-		return true
+// verifyOrigin is what crypto/tls does with RootCAs, for the registry's host, but
+// by Roots first and then by all: those take longer to read than all else before
+// the first byte, and are rarely needed where a registry has roots of its own.
+// The name is not that of the connection, which has none for an address.
+func (t *Transport) verifyOrigin(s tls.ConnectionState) error {
+	if len(s.PeerCertificates) == 0 {
+		return &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
 	}
-	return t.underOrigin(h) && !t.wide.needed.Load()
-}
-
-// A heldBody is one that cannot be had anew: it is kept open while the handshake
-// that it waits for may fail, which closes it in net/http.
-type heldBody struct {
-	io.ReadCloser
-
-	mu     sync.Mutex
-	loose  bool // Close closes it
-	closed bool // Close was called before that
-	read   bool
-}
-
-// hold returns nil for a request that can be sent again in any case.
-func hold(req *http.Request) *heldBody {
-	if repeatable(req) {
+	leaf, between := s.PeerCertificates[0], x509.NewCertPool()
+	for _, c := range s.PeerCertificates[1:] {
+		between.AddCert(c)
+	}
+	opts := x509.VerifyOptions{Roots: t.config.Roots, DNSName: t.base.Hostname(), Intermediates: between}
+	if _, err := leaf.Verify(opts); err == nil {
 		return nil
 	}
-	b := &heldBody{ReadCloser: req.Body}
-	req.Body = b
-	return b
-}
-
-func (b *heldBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	b.read = true
-	b.mu.Unlock()
-	return b.ReadCloser.Read(p)
-}
-
-func (b *heldBody) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.loose {
-		b.closed = true
-		return nil
+	all, err := t.allRoots()
+	if err != nil {
+		return &rootsError{err}
 	}
-	return b.ReadCloser.Close()
-}
-
-func (b *heldBody) untouched() bool {
-	if b == nil {
-		return true
+	opts.Roots = all
+	if _, err := leaf.Verify(opts); err != nil {
+		return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return !b.read
-}
-
-// release has Close close it, and what Close was called for before.
-func (b *heldBody) release() {
-	if b == nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.loose = true; b.closed {
-		_ = b.ReadCloser.Close() // whoever asked for it was told that it is
-	}
-}
-
-// handBack makes h ready to be sent again.
-func (b *heldBody) handBack(h *hop) error {
-	if b == nil {
-		return h.rewind()
-	}
-	h.req.Body = b.ReadCloser
 	return nil
 }
 
-// unverified says whether err is that a certificate was not verified.
-func unverified(err error) bool {
-	if KindOf(err) != TLS {
-		return false
+// A rootsError says that there is nothing to hold a certificate against.
+type rootsError struct{ err error }
+
+func (e *rootsError) Error() string { return e.err.Error() }
+func (e *rootsError) Unwrap() error { return e.err }
+
+// judges are the roots that the origin's certificate was held against in l.
+func (t *Transport) judges(l *lanes) *x509.CertPool {
+	if l == t.lanes && t.config.AllRoots != nil {
+		if all, err := t.allRoots(); err == nil {
+			return all
+		}
 	}
-	_, judged := errors.AsType[*pki.CertError](err)
-	_, plain := errors.AsType[*tls.CertificateVerificationError](err)
-	return judged || plain
+	return l.roots
 }
 
 // via is the connections of l that h may use.

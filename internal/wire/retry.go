@@ -57,19 +57,13 @@ func (r *trip) pause(h *hop, wait time.Duration) error {
 	if err := r.t.config.Sleep(ctx, wait); err != nil {
 		return fmt.Errorf("%s: %w", printable(h.op()), err)
 	}
-	return h.rewind()
-}
-
-// rewind gives h its body once more, if it has one.
-func (h *hop) rewind() error {
-	if !hasBody(h.req) {
-		return nil
+	if hasBody(h.req) {
+		body, err := h.req.GetBody()
+		if err != nil {
+			return fmt.Errorf("%s: %w", printable(h.op()), err)
+		}
+		h.req.Body = body
 	}
-	body, err := h.req.GetBody()
-	if err != nil {
-		return fmt.Errorf("%s: %w", printable(h.op()), err)
-	}
-	h.req.Body = body
 	return nil
 }
 

@@ -256,7 +256,7 @@ func (t *Transport) over(l *lanes, h *hop) (*http.Response, bool, error) {
 	setup.Stop()
 	seen := Exchange{Method: h.req.Method, URL: Redact(h.req.URL), Duration: time.Since(start)}
 	if err != nil {
-		err = t.classify(ctx, h, l.roots, p.phase(), err)
+		err = t.classify(ctx, h, l, p.phase(), err)
 		cancel(nil)
 		seen.Err = err
 		t.config.Trace(seen)

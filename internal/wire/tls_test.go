@@ -61,7 +61,7 @@ func TestAServerThatWantsAClientCertificateIsATLSMatter(t *testing.T) {
 	// With TLS 1.3 the alert comes when the handshake is over for this side.
 	alert := &net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}
 	h := &hop{req: request(t, "GET", s.URL, "")}
-	wantKind(t, tr.classify(t.Context(), h, nil, phaseHeaders, alert), TLS)
+	wantKind(t, tr.classify(t.Context(), h, tr.lanes, phaseHeaders, alert), TLS)
 }
 
 func TestBlobsComeOverHTTP1(t *testing.T) {

@@ -58,9 +58,9 @@ const (
 type Config struct {
 	Host  ref.Host       // the origin: its Endpoint is dialled
 	Roots *x509.CertPool // for the origin, its realms and what it redirects to; nil: the system's
-	// AllRoots are Roots and others that count as well. It is called at most until
-	// it has succeeded once, and only if Roots do not verify what the origin shows,
-	// or for another host, which they are not made for. Nil: there are no others.
+	// AllRoots are Roots and others that count as well. It is called at most once,
+	// and only if Roots do not verify what the origin shows, or for another host,
+	// which they are not made for. Nil: there are no others.
 	AllRoots func() (*x509.CertPool, error)
 
 	PlainHTTP          bool // speak http to the origin; only because the user said so
@@ -112,13 +112,15 @@ type Transport struct {
 	base    *url.URL
 	realms  map[string]bool // origins
 	pinned  bool
-	lanes   *lanes // verified by config.Roots
-	wide    wideLanes
+	lanes   *lanes // verified by config.Roots first
+	wide    atomic.Pointer[lanes]
 	dial    dialFunc
 	class   atomic.Int32 // addressClass of the origin, once it was dialled
 	aliases map[string]bool
 	asking  asking
 	buffers sync.Pool // of *[]byte, for what is sent
+
+	allRoots func() (*x509.CertPool, error) // nil: config.Roots are all
 }
 
 // New returns a transport for the registry c.Host.
@@ -152,7 +154,9 @@ func (t *Transport) Origin() string { return OriginOf(t.base) }
 // CloseIdleConnections closes the connections that no request uses.
 func (t *Transport) CloseIdleConnections() {
 	t.lanes.closeIdle()
-	t.wide.closeIdle()
+	if wide := t.wide.Load(); wide != nil {
+		wide.closeIdle()
+	}
 }
 
 func newTransport(c Config, leaf *x509.Certificate) *Transport {
@@ -177,7 +181,10 @@ func newTransport(c Config, leaf *x509.Certificate) *Transport {
 	t := &Transport{config: c, base: baseOf(c), pinned: leaf != nil, dial: dialTCP}
 	t.realms = realmsOf(c)
 	t.aliases = aliasesOf(c.Host)
-	t.lanes = t.newLanes(c.Roots, leaf)
+	if c.AllRoots != nil {
+		t.allRoots = sync.OnceValues(c.AllRoots)
+	}
+	t.lanes = t.newLanes(c.Roots, t.verifier(leaf))
 	return t
 }
 
@@ -200,23 +207,6 @@ func (t *Transport) transport(c *tls.Config) *http.Transport {
 		ReadBufferSize:         bufferBytes,
 		WriteBufferSize:        bufferBytes,
 	}
-}
-
-func verifyingConfig(roots *x509.CertPool) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
-}
-
-func (t *Transport) tlsConfig(roots *x509.CertPool, leaf *x509.Certificate) *tls.Config {
-	c := t.answering(verifyingConfig(roots), nil)
-	switch {
-	case leaf != nil:
-		c.InsecureSkipVerify = true // verifyPin compares the certificate itself
-		c.VerifyConnection = verifyPin(leaf)
-	case t.config.InsecureSkipVerify:
-		c.InsecureSkipVerify = true // the user said so
-		c.VerifyConnection = t.asking.see
-	}
-	return c
 }
 
 // baseOf is the root of the API: the endpoint, https unless the user said otherwise.
