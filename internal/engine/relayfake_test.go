@@ -51,6 +51,7 @@ func (p *puller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, pushing := strings.CutSuffix(strings.TrimPrefix(path, "/images/"), "/push")
 	inspected, inspecting := strings.CutSuffix(strings.TrimPrefix(path, "/images/"), "/json")
 	switch {
+	case path == "/images/create" && p.insteadOf(w, r, path), pushing && p.insteadOf(w, r, "push"):
 	case strings.HasPrefix(path, "/distribution/"):
 		p.note(r.Method + " " + path)
 		if !p.deaf {
@@ -74,6 +75,12 @@ func (p *puller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		p.fake.ServeHTTP(w, r)
 	}
+}
+
+// insteadOf says whether a test has answered the call.
+func (p *puller) insteadOf(w http.ResponseWriter, r *http.Request, path string) bool {
+	h := p.instead[path]
+	return h != nil && h(w, r)
 }
 
 func (p *puller) note(call string) {
