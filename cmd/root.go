@@ -25,6 +25,7 @@ func newRoot(a *app) *cobra.Command {
 			if err := a.fromEnvironment(c); err != nil {
 				return err
 			}
+			a.flags.waits = c.Flags().Changed("timeout")
 			if err := a.flags.check(); err != nil {
 				return err
 			}

@@ -26,8 +26,8 @@ const (
 	// DefaultHost is where an engine is looked for when nothing else is configured.
 	DefaultHost = client.DefaultDockerHost
 
-	// silence is how long an engine may leave a ping unanswered.
-	silence = 2 * time.Second
+	// Silence is how long an engine may leave a ping unanswered if nobody says more.
+	Silence = 2 * time.Second
 	// watchEvery is how often an engine is pinged while it works on a long call.
 	// It is busy then and may take twice as long to answer.
 	watchEvery = 15 * time.Second
@@ -66,7 +66,7 @@ func Open(host string, o Options) (*Engine, error) {
 		host = DefaultHost
 	}
 	if o.Silence <= 0 {
-		o.Silence = silence
+		o.Silence = Silence
 	}
 	if o.Watch <= 0 {
 		o.Watch = watchEvery
@@ -125,7 +125,7 @@ type Pong struct {
 }
 
 // Ping asks whether the engine is there, and settles the version of the API.
-// It takes 2 s at most. The error is [ErrNoEngine] when there is no such
+// It takes as long as [Options] say at most. The error is [ErrNoEngine] when there is no such
 // socket and nobody configured it, else [*UnavailableError].
 func (e *Engine) Ping(ctx context.Context) (Pong, error) {
 	return e.ping(ctx, e.o.Silence)
