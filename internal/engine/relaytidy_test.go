@@ -218,3 +218,22 @@ func serveTCP(t *testing.T, h http.Handler) (addr string) {
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
 }
+
+// What the registry has elsewhere is mounted without an engine's push or save, and so
+// out of an engine elsewhere too.
+func TestAnEngineElsewhereIsPushedFromByMounts(t *testing.T) {
+	t.Parallel()
+	r, c := newKeepingRig(t), transfertest.Content{}
+	root := realImage(t, c, transfertest.Amd64(), layerTar(t, "first", []byte("1")), layerTar(t, "second", []byte("2")))
+	root.Platform = nil
+	r.keep(c, root, nil, relayed, "reg.test:5000/base/os:1")
+	r.overTCP(t)
+	dst := newStocked(map[string]transfertest.Content{"base/os": c})
+	res, err := r.pushTo(t, dst, relayed, true)
+	must(t, err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := saves(r.fake); n != 0 || res.Root.Digest != root.Digest || slices.Contains(r.calls, "POST /images/push") {
+		t.Errorf("%d saves, %+v, %q", n, res, r.calls)
+	}
+}
