@@ -41,6 +41,7 @@ type globalFlags struct {
 	color    string
 	debug    bool
 	timeout  time.Duration
+	waits    bool // somebody said how long silence may be
 }
 
 func (f *globalFlags) register(s *pflag.FlagSet) {

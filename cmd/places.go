@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -92,6 +93,7 @@ func (a *app) openEngine(ctx context.Context) (*engine.Engine, error) {
 	e, err := engine.Open(host, engine.Options{
 		Configured: configured,
 		TLS:        tls,
+		Silence:    a.engineSilence(),
 		Scratch:    filepath.Join(cache, "scratch"),
 		Layers:     memo.OpenLayers(cache),
 		Manifests:  memo.OpenManifests(cache),
@@ -103,6 +105,15 @@ func (a *app) openEngine(ctx context.Context) (*engine.Engine, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// engineSilence is how long an engine may be silent before its first word; 0 is what
+// engines get that nobody said more for: the default of --timeout is for registries.
+func (a *app) engineSilence() time.Duration {
+	if a.flags.waits && a.flags.timeout > engine.Silence {
+		return a.flags.timeout
+	}
+	return 0
 }
 
 type enginePlace struct{ *engine.Engine }

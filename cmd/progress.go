@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
@@ -45,27 +46,45 @@ func short(e transfer.Event) string {
 	return e.Desc.Digest.Hex
 }
 
+// plainLines say what is over, and what goes wrong: of the connections that fetch one
+// blob all may break at once, and the first one says so for all.
 func plainLines(w io.Writer) func(transfer.Event) {
 	var mu sync.Mutex
+	told := map[v1.Hash]int{} // the highest try since bytes came last
 	return func(e transfer.Event) {
-		var word string
+		mu.Lock()
+		defer mu.Unlock()
+		var said string
 		switch e.Stage {
-		case transfer.Existed:
-			word = "already there"
-		case transfer.Done:
-			word = "done"
-		case transfer.Resumed, transfer.Retrying:
-			mu.Lock()
-			defer mu.Unlock()
-			_, _ = fmt.Fprintf(w, "%s: %s\n", short(e), happened(e)) // may be lost
+		case transfer.Existed, transfer.Done:
+			said = ended(e)
+		case transfer.Resumed:
+			said = happened(e)
+		case transfer.Retrying:
+			if e.Try <= told[e.Desc.Digest] {
+				return
+			}
+			told[e.Desc.Digest], said = e.Try, happened(e)
+		case transfer.Progress:
+			delete(told, e.Desc.Digest)
 			return
 		default:
 			return
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		_, _ = fmt.Fprintf(w, "%s: %s (%s)\n", short(e), word, size(e.Desc.Size)) // may be lost
+		_, _ = fmt.Fprintf(w, "%s: %s\n", short(e), said) // may be lost
 	}
+}
+
+// ended says how a blob ended. An engine that pushes tells no size of what is there.
+func ended(e transfer.Event) string {
+	word := "done"
+	if e.Stage == transfer.Existed {
+		word = "already there"
+	}
+	if e.Desc.Size == 0 {
+		return word
+	}
+	return fmt.Sprintf("%s (%s)", word, size(e.Desc.Size))
 }
 
 func jsonLines(w io.Writer) func(transfer.Event) {

@@ -28,6 +28,7 @@ func newRoot(a *app) *cobra.Command {
 			if err := a.fromSettings(c, a.settingsFile()); err != nil {
 				return err
 			}
+			a.flags.waits = c.Flags().Changed("timeout")
 			if err := a.flags.check(); err != nil {
 				return err
 			}

@@ -13,7 +13,7 @@ const (
 )
 
 // errAnswer says that an answer is longer than any that makes sense.
-var errAnswer = errors.New("the answer is too long")
+var errAnswer = errors.New("its answer is too long")
 
 // A message is one of the JSON objects that an engine streams while it works
 // (moby api/types/jsonstream, Message).

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"strings"
 	"time"
 
@@ -27,8 +26,8 @@ const (
 	// DefaultHost is where an engine is looked for when nothing else is configured.
 	DefaultHost = client.DefaultDockerHost
 
-	// silence is how long an engine may leave a ping unanswered.
-	silence = 2 * time.Second
+	// Silence is how long an engine may leave a ping unanswered if nobody says more.
+	Silence = 2 * time.Second
 	// watchEvery is how often an engine is pinged while it works on a long call.
 	// It is busy then and may take twice as long to answer.
 	watchEvery = 15 * time.Second
@@ -54,6 +53,8 @@ type Engine struct {
 	api  *client.Client
 	o    Options
 
+	closeIdle func() // connections
+
 	found found // by [Engine.Find]
 }
 
@@ -65,7 +66,7 @@ func Open(host string, o Options) (*Engine, error) {
 		host = DefaultHost
 	}
 	if o.Silence <= 0 {
-		o.Silence = silence
+		o.Silence = Silence
 	}
 	if o.Watch <= 0 {
 		o.Watch = watchEvery
@@ -74,18 +75,11 @@ func Open(host string, o Options) (*Engine, error) {
 	if why := refused(host); why != "" {
 		return nil, e.unavailable(why, nil)
 	}
-	var opts []client.Opt
-	if o.TLS != nil && !strings.HasPrefix(host, "unix://") && !strings.HasPrefix(host, "npipe://") {
-		opts = append(opts, client.WithHTTPClient(&http.Client{
-			Transport:     &http.Transport{TLSClientConfig: o.TLS},
-			CheckRedirect: client.CheckRedirect,
-		}))
-	}
-	api, err := client.New(append(opts, client.WithHost(host))...)
+	api, closeIdle, err := newClient(host, o)
 	if err != nil {
 		return nil, e.unavailable(err.Error(), err)
 	}
-	e.api = api
+	e.api, e.closeIdle = api, closeIdle
 	return e, nil
 }
 
@@ -116,7 +110,10 @@ func refused(host string) (why string) {
 }
 
 // Close ends idle connections.
-func (e *Engine) Close() error { return e.api.Close() }
+func (e *Engine) Close() error {
+	e.closeIdle()
+	return nil
+}
 
 // Host is the address that the engine was opened with.
 func (e *Engine) Host() string { return e.host }
@@ -128,7 +125,7 @@ type Pong struct {
 }
 
 // Ping asks whether the engine is there, and settles the version of the API.
-// It takes 2 s at most. The error is [ErrNoEngine] when there is no such
+// It takes as long as [Options] say at most. The error is [ErrNoEngine] when there is no such
 // socket and nobody configured it, else [*UnavailableError].
 func (e *Engine) Ping(ctx context.Context) (Pong, error) {
 	return e.ping(ctx, e.o.Silence)
@@ -148,7 +145,7 @@ func (e *Engine) ping(ctx context.Context, limit time.Duration) (Pong, error) {
 	case err != nil && e.forbidden(short):
 		return Pong{}, e.unavailable("you may not use its socket", fs.ErrPermission)
 	case err != nil:
-		return Pong{}, e.unavailable(plain(err), err)
+		return Pong{}, e.unavailable(unconnected(err), err)
 	case res.APIVersion == "":
 		return Pong{}, e.unavailable("what answers there does not speak the Docker API", nil)
 	}
@@ -185,11 +182,12 @@ func (e *Engine) failure(ctx context.Context, what string, err error) error {
 		return away
 	case cause != nil:
 		return cause
+	case brokenOff(err):
+		return e.unavailable(offWords, err)
 	case client.IsErrConnectionFailed(err):
-		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op != "dial" {
-			return e.unavailable("it broke off the connection", err)
-		}
-		return e.unavailable(plain(err), err)
+		return e.unavailable(unconnected(err), err)
+	case unreadableAnswer(err) != "":
+		return e.unavailable(unreadableAnswer(err), err)
 	case errdefs.IsNotFound(err):
 		return fmt.Errorf("%s: %w", what, transfer.ErrNotFound)
 	}
@@ -249,9 +247,6 @@ func (e *Engine) Platform(ctx context.Context) (v1.Platform, error) {
 func (e *Engine) keepsManifests(ctx context.Context) (bool, error) {
 	ctx, stop := e.guard(ctx)
 	defer stop()
-	res, err := e.api.Info(ctx, client.InfoOptions{})
-	if err != nil {
-		return false, e.failure(ctx, "state of the engine", err)
-	}
-	return containerdStore(res.Info), nil
+	i, err := e.state(ctx)
+	return containerdStore(i), err
 }

@@ -69,12 +69,13 @@ func TestPingNamesTheHostThatDoesNotAnswerAsAnEngine(t *testing.T) {
 	must(t, err)
 	must(t, tcp.Close())
 	for what, test := range map[string]struct{ host, want string }{
-		"a file":               {"unix://" + file, ""},
-		"nothing":              {"unix://" + file + ".none", ""},
-		"nobody":               {"unix://" + closed.Addr().String(), ""},
-		"closed port":          {"tcp://" + tcp.Addr().String(), ""},
+		"a file":               {"unix://" + file, ": nobody answers there"},
+		"nothing":              {"unix://" + file + ".none", ": there is no such socket"},
+		"nobody":               {"unix://" + closed.Addr().String(), ": there is no such socket"},
+		"closed port":          {"tcp://" + tcp.Addr().String(), ": nobody answers there"},
 		"garbage":              {speaker(t, "\x1b[2Jgarbage\r\n\r\n"), ""},
 		"hangs up":             {speaker(t, "\n"), ""},
+		"ends at once":         {speaker(t, "HTTP/1.1 200 OK\r\n"), ": it broke off the connection"},
 		"silence":              {speaker(t, ""), "silent for 300ms"},
 		"endless header":       {speaker(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 11<<20)), ""},
 		"another server":       {answering("", "hello", 200), "does not speak the Docker API"},

@@ -37,6 +37,15 @@ type Info struct {
 	Podman      bool // Podman's socket
 }
 
+// state is what the engine says of itself, as it comes.
+func (e *Engine) state(ctx context.Context) (system.Info, error) {
+	res, err := e.api.Info(ctx, client.InfoOptions{})
+	if err != nil && strings.HasPrefix(err.Error(), "Error reading remote info: ") && ctx.Err() == nil {
+		return system.Info{}, e.unavailable(unreadableWords, err) // the client library drops why
+	}
+	return res.Info, e.failure(ctx, "state of the engine", err)
+}
+
 // Info asks the engine to describe itself. It takes 15 s at most. The error is
 // [ErrNoEngine] when there is no such socket and nobody configured it, an
 // [*UnavailableError], or wraps a [*ResponseError].
@@ -46,15 +55,14 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	}
 	short, cancel := context.WithTimeoutCause(ctx, infoLimit, e.unavailable(fmt.Sprintf("silent for %s", infoLimit), nil))
 	defer cancel()
-	res, err := e.api.Info(short, client.InfoOptions{})
+	i, err := e.state(short)
 	if err != nil {
-		return Info{}, e.failure(short, "state of the engine", err)
+		return Info{}, err
 	}
 	v, err := e.api.ServerVersion(short, client.ServerVersionOptions{})
 	if err != nil {
 		return Info{}, e.failure(short, "version of the engine", err)
 	}
-	i := res.Info
 	return Info{
 		ServerVersion:   i.ServerVersion,
 		OperatingSystem: i.OperatingSystem,

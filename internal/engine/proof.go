@@ -131,6 +131,9 @@ func unreadable(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the engine broke off its answer")
 	}
+	if errors.Is(err, errAnswer) {
+		return err
+	}
 	return errors.New("the engine's answer cannot be read: " + err.Error())
 }
 

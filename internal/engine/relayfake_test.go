@@ -51,6 +51,7 @@ func (p *puller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, pushing := strings.CutSuffix(strings.TrimPrefix(path, "/images/"), "/push")
 	inspected, inspecting := strings.CutSuffix(strings.TrimPrefix(path, "/images/"), "/json")
 	switch {
+	case path == "/images/create" && p.insteadOf(w, r, path), pushing && p.insteadOf(w, r, "push"):
 	case strings.HasPrefix(path, "/distribution/"):
 		p.note(r.Method + " " + path)
 		if !p.deaf {
@@ -74,6 +75,12 @@ func (p *puller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		p.fake.ServeHTTP(w, r)
 	}
+}
+
+// insteadOf says whether a test has answered the call.
+func (p *puller) insteadOf(w http.ResponseWriter, r *http.Request, path string) bool {
+	h := p.instead[path]
+	return h != nil && h(w, r)
 }
 
 func (p *puller) note(call string) {
@@ -183,7 +190,7 @@ func (p *puller) pull(w io.Writer, r *http.Request, name, tag string) error {
 	top := raw
 	var index v1.IndexManifest
 	if json.Unmarshal(raw, &index) == nil && len(index.Manifests) > 0 {
-		if raw, err = get("manifests/" + index.Manifests[0].Digest.String()); err != nil {
+		if raw, err = get("manifests/" + chosen(index, r.FormValue("platform")).Digest.String()); err != nil {
 			return err
 		}
 	}
@@ -214,6 +221,9 @@ func (p *puller) pull(w io.Writer, r *http.Request, name, tag string) error {
 	if p.keeps {
 		desc = transfertest.DescriptorOf("sha256", mediaTypeIn(top), top)
 		c[desc.Digest], id = top, desc.Digest.String()
+		for h, data := range p.images[id] { // of another platform
+			c[h] = data
+		}
 	}
 	p.images[id], p.roots[id], p.names[name+":"+tag] = c, desc, id
 	if p.mixedUp != "" {
@@ -221,6 +231,16 @@ func (p *puller) pull(w io.Writer, r *http.Request, name, tag string) error {
 		p.images[p.mixedUp], p.names[name+":"+tag] = c, p.mixedUp
 	}
 	return nil
+}
+
+// chosen is what an engine pulls out of an index.
+func chosen(index v1.IndexManifest, platform string) v1.Descriptor {
+	for _, d := range index.Manifests {
+		if d.Platform != nil && strings.HasPrefix(platform+"/", d.Platform.OS+"/"+d.Platform.Architecture+"/") {
+			return d
+		}
+	}
+	return index.Manifests[0]
 }
 
 func (p *puller) push(r *http.Request, name string) error {

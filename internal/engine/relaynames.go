@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vicr-cli/vicr/internal/atomicfile"
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -18,9 +19,14 @@ const (
 	nameSuffix = ".json"
 	lockSuffix = ".lock"
 	maxRecord  = 16 << 10 // bytes of one record
-	maxTidied  = 64       // records that one run looks at
-	namesMode  = 0o700
-	nameMode   = 0o600
+	maxTidied  = 64       // names of one engine that one run asks it about
+	// maxKept is how long a name is kept in mind that could not be taken away: its
+	// engine may be gone for good. Then the name stays there, if it does.
+	maxKept = 30 * 24 * time.Hour
+	// lockWait is how long a run that tidies may look at a lock that is just made.
+	lockWait  = time.Second
+	namesMode = 0o700
+	nameMode  = 0o600
 )
 
 // A relayed is a name of the relay that an image gets for one call. It is
@@ -47,7 +53,7 @@ func newRecord(ctx context.Context, dir string, n relayed) (*record, error) {
 	_, _ = rand.Read(b) // crypto/rand never fails
 	c := &record{path: filepath.Join(dir, hex.EncodeToString(b))}
 	var err error
-	if c.lock, err = atomicfile.Lock(ctx, c.path+lockSuffix, 0); err != nil {
+	if c.lock, err = atomicfile.Lock(ctx, c.path+lockSuffix, lockWait); err != nil {
 		return nil, err
 	}
 	raw, err := json.Marshal(n)
@@ -103,7 +109,8 @@ func (e *Engine) untag(ctx context.Context, n relayed) error {
 
 // Tidy takes away what killed runs have left in the engine: names of the relay
 // that still stand for what they were given to. It returns what could not be
-// done; the next run tries again.
+// done; the next run tries again. Names in other engines are theirs to take away,
+// until they are old.
 func (r *Relay) Tidy(ctx context.Context) error {
 	if r.o.Names == "" {
 		return nil
@@ -113,39 +120,60 @@ func (r *Relay) Tidy(ctx context.Context) error {
 		return nil //nolint:nilerr // there was no run, or nothing can be known of it
 	}
 	var all error
-	looked := 0
-	for _, f := range entries {
-		id, ok := strings.CutSuffix(f.Name(), nameSuffix)
-		if !ok || ctx.Err() != nil {
+	asked, last := 0, ""
+	for _, f := range entries { // in the order of their names
+		id := strings.TrimSuffix(strings.TrimSuffix(f.Name(), nameSuffix), lockSuffix)
+		if id == f.Name() || id == last {
 			continue
 		}
-		if looked++; looked > maxTidied {
+		last = id
+		if ctx.Err() != nil || asked == maxTidied {
 			break
 		}
-		all = errors.Join(all, r.tidy(ctx, filepath.Join(r.o.Names, id)))
+		ours, err := r.tidy(ctx, filepath.Join(r.o.Names, id))
+		if ours {
+			asked++
+		}
+		all = errors.Join(all, err)
 	}
 	return all
 }
 
-func (r *Relay) tidy(ctx context.Context, path string) error {
+// tidy takes away what one record names, and says whether it is one of this engine.
+func (r *Relay) tidy(ctx context.Context, path string) (ours bool, err error) {
+	if n, old := readRecord(path); n != nil && n.Engine != r.engine.host && !old {
+		return false, nil
+	}
 	lock, err := atomicfile.Lock(ctx, path+lockSuffix, 0)
 	if _, alive := errors.AsType[*atomicfile.LockedError](err); alive {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	c := &record{path: path, lock: lock}
-	raw, _, err := atomicfile.Machine().Read(path+nameSuffix, maxRecord)
-	var n relayed
-	if err != nil || json.Unmarshal(raw, &n) != nil || !relayShape().MatchString(n.Name) {
-		return c.done() // no name that a run of vicr has given
+	n, old := readRecord(path) // again: now nobody else has it
+	switch {
+	case n == nil:
+		return false, c.done()
+	case n.Engine != r.engine.host && old:
+		return false, c.done()
+	case n.Engine != r.engine.host:
+		return false, c.keep()
 	}
-	if n.Engine != r.engine.host {
-		return c.keep()
+	err = r.engine.untag(ctx, *n)
+	if err != nil && !errors.Is(err, transfer.ErrNotFound) && !old {
+		return true, errors.Join(err, c.keep())
 	}
-	if err := r.engine.untag(ctx, n); err != nil && !errors.Is(err, transfer.ErrNotFound) {
-		return errors.Join(err, c.keep())
+	return true, c.done()
+}
+
+// readRecord reads a name that was written down, and says whether that is long ago.
+// It is nil where none is, or none that a run of vicr has given.
+func readRecord(path string) (n *relayed, old bool) {
+	raw, info, err := atomicfile.Machine().Read(path+nameSuffix, maxRecord)
+	if err != nil || json.Unmarshal(raw, &n) != nil || n == nil || !relayShape().MatchString(n.Name) {
+		return nil, false
 	}
-	return c.done()
+	return n, time.Since(info.ModTime()) > maxKept
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/api/types/image"
@@ -56,14 +54,12 @@ func (r *Relay) Pull(ctx context.Context, img ref.Image, src transfer.Source, he
 
 // has says whether the engine has the image, under its name by now.
 func (p *pulling) has(ctx context.Context) (bool, error) {
-	now, err := p.engine.look(ctx, p.name)
+	now, err := p.engine.inspected(ctx, p.name)
 	if err != nil {
 		return false, err
 	}
-	if now != nil {
-		if had, err := p.remembered(ctx, now); err != nil || had {
-			return had, err
-		}
+	if now != nil && p.remembered(ctx, now) {
+		return true, nil
 	}
 	if err := p.resolve(ctx); err != nil {
 		return false, err
@@ -74,63 +70,58 @@ func (p *pulling) has(ctx context.Context) (bool, error) {
 // byPlatform is what the memo calls an image that was chosen out of an index.
 func (p *pulling) byPlatform(id string) string { return id + "/" + p.platform.String() }
 
-// within is what the memo calls an image of that ID in an index.
-func within(id string, index v1.Hash) string { return id + "/" + index.String() }
+// within is what the memo calls the image that was chosen out of an index. An engine
+// that keeps manifests calls several of them after the index.
+func (p *pulling) within(id string, index v1.Hash) string {
+	return p.byPlatform(id) + "/" + index.String()
+}
 
 // remembered asks what the tag stands for, if there is hope that this alone
 // shows that the engine has it.
-func (p *pulling) remembered(ctx context.Context, now *image.InspectResponse) (bool, error) {
+func (p *pulling) remembered(ctx context.Context, now *image.InspectResponse) bool {
 	m := p.o.Manifests
 	images, indexes := m.Of(now.ID), m.Of(p.byPlatform(now.ID))
 	if len(images)+len(indexes)+len(now.RepoDigests) == 0 {
-		return false, nil
+		return false
 	}
 	head, err := p.head.Head(ctx)
 	if err != nil {
-		return false, nil //nolint:nilerr // the registry says it better when it is asked for the manifest
+		return false // the registry says it better when it is asked for the manifest
 	}
 	desc := v1.Descriptor{MediaType: head.MediaType, Size: head.Size, Digest: head.Digest}
 	p.resolved, p.root = desc, desc
-	switch {
-	case has(images, head.Digest):
-	case head.MediaType.IsImage() && (now.ID == head.Digest.String() || slices.Contains(now.RepoDigests, p.img.Name()+"@"+head.Digest.String())):
-		p.remember(now.ID)
-	case has(indexes, head.Digest):
-		children := m.Of(within(now.ID, head.Digest))
-		if len(children) == 0 {
-			return false, nil
+	known := has(images, head.Digest)
+	told := head.MediaType.IsImage() && (now.ID == head.Digest.String() || slices.Contains(now.RepoDigests, p.img.Name()+"@"+head.Digest.String()))
+	if !known && !told {
+		children := m.Of(p.within(now.ID, head.Digest))
+		if !has(indexes, head.Digest) || len(children) == 0 {
+			return false
 		}
 		p.root = children[0]
-		if there, err := p.complete(ctx, now.ID); err != nil || !there {
-			return false, err
-		}
-	default:
-		return false, nil
+	}
+	if !p.complete(now) {
+		return false
+	}
+	if told && !known {
+		p.remember(now.ID)
 	}
 	tell(p.on, p.root)
-	return true, nil
+	return true
 }
 
-// complete says whether an image in the engine has what the platform needs: with
-// the containerd store it may be an index of which another part was pulled.
-func (p *pulling) complete(ctx context.Context, id string) (bool, error) {
-	if id != p.resolved.Digest.String() || !p.resolved.MediaType.IsIndex() {
-		return true, nil
+// complete says whether what the engine calls img has all of the image that is
+// pulled. One that keeps manifests answers for an index of which it has another part
+// too, even if it is asked for a platform: the index names that.
+func (p *pulling) complete(img *image.InspectResponse) bool {
+	switch {
+	case !keeps(img):
+		return true
+	case !p.engine.saysWhatIsThere():
+		return img.ID == p.root.Digest.String()
 	}
-	if !p.engine.describesPlatforms() {
-		return false, nil
-	}
-	img, err := p.engine.look(ctx, id, client.ImageInspectWithPlatform(ociPlatform(p.platform)))
-	return img != nil, err
-}
-
-// describesPlatforms says whether the engine can be asked about an image for a
-// platform, which is so from 1.49 of its API on.
-func (e *Engine) describesPlatforms() bool {
-	const since = 49
-	minor, ok := strings.CutPrefix(e.api.ClientVersion(), "1.")
-	n, err := strconv.Atoi(minor)
-	return ok && err == nil && n >= since
+	return slices.ContainsFunc(img.Manifests, func(m image.ManifestSummary) bool {
+		return m.Available && m.Descriptor.Digest.String() == p.root.Digest.String()
+	})
 }
 
 // resolve gets the manifest of the image, and that of the index it is in.
@@ -168,15 +159,15 @@ func (p *pulling) held(ctx context.Context, now *image.InspectResponse) (bool, e
 		img := now
 		if now == nil || now.ID != id {
 			var err error
-			if img, err = p.engine.look(ctx, id); err != nil {
+			if img, err = p.engine.inspected(ctx, id); err != nil {
 				return false, err
 			}
 		}
 		if img == nil || img.ID != id {
 			continue
 		}
-		if there, err := p.complete(ctx, id); err != nil || !there {
-			return false, err
+		if !p.complete(img) {
+			return false, nil
 		}
 		if img != now {
 			if err := p.engine.Tag(ctx, id, p.name); err != nil {
@@ -258,7 +249,7 @@ func (p *pulling) run(ctx context.Context, s *session) error {
 func (p *pulling) remember(id string) {
 	facts := map[string]v1.Descriptor{id: p.root}
 	if p.resolved.Digest != p.root.Digest {
-		facts[p.byPlatform(id)], facts[within(id, p.resolved.Digest)] = p.resolved, p.root
+		facts[p.byPlatform(id)], facts[p.within(id, p.resolved.Digest)] = p.resolved, p.root
 	}
 	_ = p.o.Manifests.AddAll(facts)
 	if p.config.Digest != (v1.Hash{}) {

@@ -45,6 +45,11 @@ func (s *Sink) Plan(ctx context.Context, p transfer.Plan) (func(v1.Descriptor) b
 		return nil, err
 	}
 	defer leave()
+	if p.Root.MediaType.IsIndex() { // said before anything is fetched
+		if err := s.takesIndexes(ctx); err != nil {
+			return nil, err
+		}
+	}
 	s.spared = spared{again: p.Whole, images: imagesOf(p)}
 	if err := s.look(ctx, p); err != nil && !silent(err) {
 		return nil, err
