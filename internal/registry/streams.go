@@ -35,8 +35,9 @@ type Streams struct {
 	made    int
 	gain    gain
 	trying  bool
-	judged  int64 // how many bodies were open when more were of no use
-	best    load  // the fastest that all together were seen at
+	judged  int64           // how many bodies were open when more were of no use
+	best    load            // the fastest that all together were seen at
+	whole   map[string]bool // by host: gives no parts that fit
 }
 
 // A gain is what more connections than blobs were found to be good for.
