@@ -19,7 +19,7 @@ import (
 
 // A connection that breaks is followed by another as long as bytes come.
 const (
-	maxDry  = 5        // tries in a row that bring not one byte
+	maxDry  = 5        // tries in a row that bring not one byte, or not enough before a silence
 	maxPoor = 40       // tries in a row that bring fewer than enough
 	enough  = 64 << 10 // bytes
 )
@@ -120,7 +120,7 @@ func (s *span) pause(failure error) error {
 		return failure
 	}
 	s.dry++
-	if s.gained > 0 {
+	if s.gained >= enough || s.gained > 0 && wire.KindOf(failure) != wire.Silent {
 		s.dry = 0
 	}
 	s.poor++
