@@ -26,6 +26,7 @@ const (
 // limit. It is safe for use by several goroutines.
 type Streams struct {
 	slots *semaphore.Weighted
+	now   func() time.Time // replaced in tests
 
 	moved  atomic.Int64 // bytes of bodies, of all blobs together
 	active atomic.Int64 // bodies that are open
@@ -51,7 +52,7 @@ const (
 
 // NewStreams returns n of them, at least one.
 func NewStreams(n int) *Streams {
-	return &Streams{slots: semaphore.NewWeighted(int64(max(1, n)))}
+	return &Streams{slots: semaphore.NewWeighted(int64(max(1, n))), now: time.Now}
 }
 
 // Within has r read blobs over s, several connections to one blob where that is
@@ -187,7 +188,7 @@ type sample struct {
 }
 
 func (s *Streams) sample() sample {
-	return sample{time.Now(), s.moved.Load(), s.active.Load()}
+	return sample{s.now(), s.moved.Load(), s.active.Load()}
 }
 
 // rate is in bytes per second, from a to b.
