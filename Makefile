@@ -23,8 +23,8 @@ e2e: ## real engines and registries; needs root, e2e-tools and what it names; FU
 e2e-tools: ## the engines for e2e that Debian lacks, into a cache; FULL=1 one more
 	@sh testdata/e2e-tools.sh
 
-faults: ## kills, refused system calls and signals at every numbered crash point; FAULTS=full also all pairs of kills
-	go test -tags crashpoints -count=1 -timeout 10m -run '^TestCrash' ./internal/store ./internal/change
+faults: ## kills, refused system calls and signals at every numbered crash point; FAULTS=full also all pairs of kills, 100 kills of a pull, 10 GiB
+	go test -tags crashpoints -count=1 -timeout 40m -run '^TestCrash' ./internal/store ./internal/change
 	go test -tags faults -count=1 -timeout 90m -run '^TestCrash' ./cmd
 	go test -count=1 -timeout 20m -run '^TestPushKilled' ./cmd
 

@@ -5,6 +5,7 @@ package cmd_test
 import (
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,10 @@ const (
 	gib      = 1 << 30
 	mostRSS  = 48 * mib // of a pull
 	lostAtIt = mib      // at most, at each kill: what the kernel has, and one buffer
+
+	toRegistry = "another registry"
+
+	aheadAtMost = 16 * mib // that a pull fetches ahead: docs/transfer.md
 )
 
 // built is vicr without the tests around it.
@@ -77,7 +82,27 @@ func TestCrashInAPull(t *testing.T) {
 	if full() {
 		kills, size = 100, 200*mib
 	}
-	p := newPuller(t, testkit.LineOptions{Rate: 80 * mib})
+	killed(t, kills, size, 80*mib, lostAtIt) // one connection is fast enough
+}
+
+// Where the blob comes in parts, what was fetched ahead is sent again too.
+func TestCrashInAPullInParts(t *testing.T) {
+	t.Parallel()
+	kills, size := int64(3), int64(160*mib)
+	if full() {
+		kills, size = 15, 600*mib
+	}
+	p := killed(t, kills, size, 20*mib, aheadAtMost+lostAtIt)
+	if n := p.line.Connections(); n < 3*(kills+1) {
+		t.Errorf("it came over %d connections in %d runs", n, kills+1)
+	}
+}
+
+// killed pulls a layer of size bytes, over connections of rate bytes a second.
+// At each kill at most so many bytes may be lost.
+func killed(t *testing.T, kills, size, rate, lost int64) *puller {
+	t.Helper()
+	p := newPuller(t, testkit.LineOptions{Rate: rate})
 	p.bin = built(t)
 	layer := p.made.Layer(size)
 	root := p.made.Tag("1", layer)
@@ -98,9 +123,10 @@ func TestCrashInAPull(t *testing.T) {
 	p.pull("1", root)
 	again := p.line.Sent() - size
 	t.Logf("%d bytes of %d were sent again after %d kills", again, size, kills)
-	if again > (kills+1)*lostAtIt {
+	if again > (kills+1)*lost {
 		t.Errorf("%d bytes were sent again after %d kills", again, kills)
 	}
+	return p
 }
 
 // What is left of a blob at its last tenth is all that the next run fetches.
@@ -132,20 +158,28 @@ func TestCrashAtTheLastTenth(t *testing.T) {
 	}
 }
 
-// Memory does not grow with what is pulled.
+// Memory does not grow with what is pulled, or copied.
 func TestCrashOfNothingBySize(t *testing.T) {
 	t.Parallel()
 	for name, size := range sizes() {
-		for _, to := range []string{"store", "oci:out:1"} {
+		for _, to := range []string{"store", "oci:out:1", toRegistry} {
 			t.Run(name+" "+to, func(t *testing.T) {
 				p := newPuller(t, testkit.LineOptions{Rate: size.rate})
 				p.bin = built(t)
 				var descs []v1.Descriptor
+				all := int64(0)
 				for _, n := range size.layers {
 					descs = append(descs, p.made.Layer(n))
+					all += n
 				}
 				root := p.made.Tag("1", descs...)
 				c, said := p.commandOf([]string{"1"}, "--to", to)
+				taken := &drain{}
+				if to == toRegistry {
+					s := httptest.NewServer(taken)
+					t.Cleanup(s.Close)
+					c.Args = []string{p.bin, "copy", "--src-plain-http", "--dest-plain-http", p.line.Addr() + "/demo/app:1", strings.TrimPrefix(s.URL, "http://") + "/demo/app:1"}
+				}
 				most, err := peak(t, c)
 				if err != nil {
 					t.Fatalf("%v\n%s", err, said)
@@ -156,6 +190,9 @@ func TestCrashOfNothingBySize(t *testing.T) {
 				}
 				if to == "store" {
 					p.whole("1", root)
+				}
+				if n := taken.taken.Load(); to == toRegistry && n <= all { // the config comes with them
+					t.Errorf("%d bytes of %d were taken", n, all)
 				}
 				if !strings.Contains(said.String(), root.Digest.String()) {
 					t.Errorf("said\n%s", said)

@@ -69,6 +69,7 @@ func (e *LockedError) Error() string {
 type operation struct {
 	kind, path, to string
 	data           []byte
+	at             int64       // where in the file
 	mode           fs.FileMode // of a new folder, or that a file or folder gets
 	owner          *Owner      // that a file gets
 }

@@ -69,7 +69,7 @@ func interrupt(name string) error {
 // opLog appends what was done to the file $VICR_OP_LOG, as one line of JSON.
 func opLog(o operation) error {
 	line, err := json.Marshal(map[string]any{
-		"kind": o.kind, "path": o.path, "to": o.to, "data": o.data, "mode": o.mode, "owner": o.owner,
+		"kind": o.kind, "path": o.path, "to": o.to, "data": o.data, "at": o.at, "mode": o.mode, "owner": o.owner,
 	})
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func (i *Ingest) Size() int64 { return i.size }
 
 // Write appends. After an error the bytes that were taken count in Size.
 func (i *Ingest) Write(p []byte) (n int, err error) {
-	err = mutate(operation{kind: opWrite, path: i.file.Name(), data: p}, func() error {
+	err = mutate(operation{kind: opWrite, path: i.file.Name(), data: p, at: i.size}, func() error {
 		n, err = i.file.WriteAt(p, i.size)
 		return err
 	})
@@ -79,7 +79,7 @@ func (i *Ingest) Truncate(size int64) error {
 	if size > i.size {
 		return &fs.PathError{Op: "truncate", Path: i.path, Err: fs.ErrInvalid}
 	}
-	if err := mutate(operation{kind: opTruncate, path: i.file.Name()}, func() error { return i.file.Truncate(size) }); err != nil {
+	if err := mutate(operation{kind: opTruncate, path: i.file.Name(), at: size}, func() error { return i.file.Truncate(size) }); err != nil {
 		return err
 	}
 	i.size, i.sent = size, min(i.sent, size)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/vicr-cli/vicr/internal/change"
+	"github.com/vicr-cli/vicr/internal/testkit"
 )
 
 // A crashCase is a command that is killed at each of its crash points.
@@ -56,18 +57,6 @@ func crashCases() []crashCase {
 			applied(t, j)
 		}},
 	}...)
-}
-
-// crasher is this test built with crash points.
-func crasher(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "crasher")
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-tags", "crashpoints", "-o", bin, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return bin
 }
 
 type outcome int
@@ -275,7 +264,7 @@ func (s scene) converges(t *testing.T, root string) {
 // that reaches all of the code, and with FAULTS=full it takes them all.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
-	bin := crasher(t)
+	bin := testkit.Crasher(t)
 	part := 13
 	if os.Getenv("FAULTS") == "full" {
 		part = 1

@@ -44,7 +44,7 @@ type download struct {
 	ctx  context.Context // until Close
 	end  context.CancelFunc
 	desc v1.Descriptor
-	tags tags
+	tags *tags
 
 	at     int64 // what Read gives next
 	direct *span // nil: it comes in parts
@@ -63,7 +63,7 @@ type download struct {
 
 func newDownload(ctx context.Context, r *Repository, desc v1.Descriptor, offset int64) *download {
 	ctx, end := context.WithCancel(ctx)
-	d := &download{repo: r, ctx: ctx, end: end, desc: desc, at: offset, wake: make(chan struct{}, 1)}
+	d := &download{repo: r, ctx: ctx, end: end, desc: desc, at: offset, tags: &tags{}, wake: make(chan struct{}, 1)}
 	d.goDirect()
 	r.streams.enter(d)
 	return d
@@ -76,7 +76,7 @@ func (d *download) goDirect() {
 }
 
 func (d *download) span(ctx context.Context, from, to int64, part bool) *span {
-	return &span{repo: d.repo, ctx: ctx, desc: d.desc, at: from, end: to, part: part, tags: &d.tags}
+	return &span{repo: d.repo, ctx: ctx, desc: d.desc, at: from, end: to, part: part, tags: d.tags}
 }
 
 func (d *download) Read(p []byte) (n int, err error) {
@@ -95,6 +95,8 @@ func (d *download) Read(p []byte) (n int, err error) {
 			d.at += int64(n)
 			if err == nil {
 				d.widen()
+			} else if d.skips(err) {
+				err = nil
 			}
 		}
 	}
@@ -116,12 +118,8 @@ func (d *download) Close() error {
 		err = d.direct.Close()
 	}
 	d.endTrial(unknownGain)
-	d.group.Wait()
+	d.dropParts()
 	d.repo.streams.leave(d)
-	for _, p := range d.parts {
-		d.repo.streams.giveBack(p.buffer)
-	}
-	d.parts = nil
 	d.repo.streams.release()
 	return err
 }

@@ -58,6 +58,10 @@ func (d *download) fromParts(out []byte) (int, error) {
 		}
 		if first := d.parts[0]; d.at < first.to {
 			n, err := first.take(out, d.at)
+			if unfit(err) {
+				d.leaveParts()
+				return 0, nil
+			}
 			if d.at += int64(n); n > 0 || err != nil {
 				return n, err
 			}
@@ -74,7 +78,7 @@ func (d *download) fromParts(out []byte) (int, error) {
 
 // spread has as many parts fetched as there are connections and memory.
 func (d *download) spread() {
-	for d.next < d.desc.Size && d.ctx.Err() == nil {
+	for d.next < d.desc.Size && d.ctx.Err() == nil && !d.repo.streams.keepsWhole(d.repo.base.Host) {
 		own := d.takeIdle()
 		if !own && !d.tryMore() {
 			return

@@ -16,7 +16,7 @@ import (
 )
 
 // held serves s over a line that holds each connection to a speed.
-func held(t *testing.T, s *shelf, o testkit.LineOptions) *testkit.Line {
+func held(t *testing.T, s http.Handler, o testkit.LineOptions) *testkit.Line {
 	t.Helper()
 	server := testkit.NewFront(t, s).Serve(t)
 	return testkit.NewLine(t, strings.TrimPrefix(server.URL, "http://"), o)

@@ -218,6 +218,22 @@ func TestASilentPeerIsLeft(t *testing.T) {
 	}
 }
 
+// A peer that gives a little before each silence is given up, as one that gives
+// nothing: each silence takes half a minute.
+func TestAPeerThatTricklesIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newShelf(mib)
+	front := testkit.NewFront(t, s)
+	front.Always(testkit.On("GET", "/v2/"), testkit.Fault{Act: testkit.Stall, At: 1 << 10})
+	got, err := readBlob(t, plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), 50*time.Millisecond), s.desc, 0)
+	if wire.KindOf(err) != wire.Silent {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if n := len(front.Seen(nil)); n != 5 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // A server without ranges is read from the start, and what was had is skipped.
 func TestABrokenLineToAServerWithoutRanges(t *testing.T) {
 	t.Parallel()

@@ -19,20 +19,21 @@ import (
 
 // A connection that breaks is followed by another as long as bytes come.
 const (
-	maxDry  = 5        // tries in a row that bring not one byte
+	maxDry  = 5        // tries in a row that bring not one byte, or not enough before a silence
 	maxPoor = 40       // tries in a row that bring fewer than enough
 	enough  = 64 << 10 // bytes
 )
 
 // A span is a blob's bytes from at to end, over as many connections as it takes.
 type span struct {
-	repo *Repository
-	ctx  context.Context // that the blob is read in
-	desc v1.Descriptor
-	at   int64
-	end  int64
-	part bool // of several: an answer with all of the blob is of no use
-	tags *tags
+	repo  *Repository
+	ctx   context.Context // that the blob is read in
+	desc  v1.Descriptor
+	at    int64
+	end   int64
+	part  bool // of several: an answer with all of the blob is of no use
+	whole bool // asks for all of the blob, and skips what is before at
+	tags  *tags
 
 	body   *answer // nil: not open
 	gained int64   // since it was opened
@@ -119,7 +120,7 @@ func (s *span) pause(failure error) error {
 		return failure
 	}
 	s.dry++
-	if s.gained > 0 {
+	if s.gained >= enough || s.gained > 0 && wire.KindOf(failure) != wire.Silent {
 		s.dry = 0
 	}
 	s.poor++
@@ -161,7 +162,7 @@ func mayPass(err error) bool {
 // request asks once for what is left.
 func (s *span) request() (*answer, error) {
 	header := http.Header{"Accept-Encoding": {"identity"}} // the digest is over the bytes as they are stored
-	if s.at > 0 || s.end < s.desc.Size {
+	if !s.whole && (s.at > 0 || s.end < s.desc.Size) {
 		// With an end, since go-containerregistry's own registry takes no other.
 		header.Set("Range", fmt.Sprintf("bytes=%d-%d", s.at, s.end-1))
 	}

@@ -26,6 +26,7 @@ const (
 // limit. It is safe for use by several goroutines.
 type Streams struct {
 	slots *semaphore.Weighted
+	now   func() time.Time // replaced in tests
 
 	moved  atomic.Int64 // bytes of bodies, of all blobs together
 	active atomic.Int64 // bodies that are open
@@ -37,6 +38,7 @@ type Streams struct {
 	trying  bool
 	judged  int64              // how many bodies were open when more were of no use
 	best    load               // the fastest that all together were seen at
+	whole   map[string]bool    // by host: gives no parts that fit
 	queue   []*download        // those that are open, the first opened first
 	waiting map[*download]bool // those that could do with one more connection
 }
@@ -52,7 +54,7 @@ const (
 
 // NewStreams returns n of them, at least one.
 func NewStreams(n int) *Streams {
-	return &Streams{slots: semaphore.NewWeighted(int64(max(1, n)))}
+	return &Streams{slots: semaphore.NewWeighted(int64(max(1, n))), now: time.Now}
 }
 
 // Within has r read blobs over s, several connections to one blob where that is
@@ -188,7 +190,7 @@ type sample struct {
 }
 
 func (s *Streams) sample() sample {
-	return sample{time.Now(), s.moved.Load(), s.active.Load()}
+	return sample{s.now(), s.moved.Load(), s.active.Load()}
 }
 
 // rate is in bytes per second, from a to b.

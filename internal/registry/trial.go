@@ -51,9 +51,11 @@ func (d *download) widen() {
 	case s == nil:
 	case d.trial != nil:
 		d.judge()
+	case d.misfits():
+		d.leaveParts()
 	case d.stop < d.desc.Size:
 		d.spread()
-	case d.desc.Size-d.at >= leastRest:
+	case d.desc.Size-d.at >= leastRest && !s.keepsWhole(d.repo.base.Host):
 		d.begin()
 	default:
 		d.setWaiting(false) // the rest comes as it does
@@ -93,6 +95,9 @@ func (d *download) judge() {
 	now := d.repo.streams.sample()
 	late := d.at >= d.stop
 	switch {
+	case unfit(err):
+		d.leaveParts()
+		return
 	case err != nil:
 		d.endTrial(noGain)
 		return

@@ -11,11 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/vicr-cli/vicr/internal/store"
-	"github.com/vicr-cli/vicr/internal/transfer"
-	"github.com/vicr-cli/vicr/internal/transfer/transfertest"
 )
 
 // TestCrashHelper is what the processes run that are killed.
@@ -87,34 +83,5 @@ func killed(t *testing.T, dir string, at int) {
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != -1) {
 		t.Fatalf("was not killed but failed at %d: %v\n%s", at, err, out)
-	}
-}
-
-// consistent proves that every blob hashes to its name and every name leads to
-// a whole image.
-func consistent(t *testing.T, dir string) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range files {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := transfertest.DescriptorOf("sha256", "", data).Digest.Hex; got != filepath.Base(path) {
-			t.Errorf("%s is torn", path)
-		}
-	}
-	list, err := store.Open(dir).List(t.Context())
-	if err != nil || len(list) == 0 {
-		t.Fatalf("listed %v, %v", list, err)
-	}
-	for _, n := range list {
-		_, err := transfer.Copy(t.Context(), store.Open(dir).Source(n.Name), &transfertest.Sink{}, transfer.Options{Platform: (*v1.Platform)(nil)})
-		if err != nil {
-			t.Errorf("%s cannot be read: %v", n.Name, err)
-		}
 	}
 }
