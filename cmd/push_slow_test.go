@@ -49,7 +49,7 @@ func TestPushInterruptedOnASlowLine(t *testing.T) {
 	}
 }
 
-// A slowBody gives 1.6 MB a second while it is slow.
+// A slowBody gives 0.8 MB a second while it is slow.
 type slowBody struct {
 	io.ReadCloser
 	slow *atomic.Bool
@@ -57,7 +57,7 @@ type slowBody struct {
 
 func (b *slowBody) Read(p []byte) (int, error) {
 	if b.slow.Load() {
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 		p = p[:min(len(p), 16<<10)]
 	}
 	return b.ReadCloser.Read(p)

@@ -14,12 +14,42 @@ type conn struct {
 	net.Conn
 	silence time.Duration
 	buffers *sync.Pool // of *[]byte
+
+	// Of what was written since the line was judged last; one writes at a time.
+	wrote int
+	spent time.Duration
+	slow  bool // it was found to be
+}
+
+// How much of what was written may wait in the socket for the line, in bytes.
+// What the other side lacks is then what was not read yet, when an upload is
+// interrupted and when its end waits for an answer. Less takes more of the
+// processor, which a slow line leaves free.
+const (
+	maxUnsent  = 512 << 10
+	slowUnsent = 64 << 10
+	slowRate   = 2500 << 10 // bytes per second
+)
+
+// judge keeps less in the socket of a line that is found to be slow.
+func (c *conn) judge(wrote int, spent time.Duration) {
+	c.wrote += wrote
+	c.spent += spent
+	if c.slow || c.wrote < sendBytes {
+		return
+	}
+	if c.slow = float64(c.wrote) < slowRate*c.spent.Seconds(); c.slow {
+		keepUnsent(c.Conn, slowUnsent)
+	}
+	c.wrote, c.spent = 0, 0
 }
 
 // Write writes p, however long that takes, as long as some of it goes within
 // each silence. It is beneath TLS, whose connection is broken by a write that
 // was cut short.
 func (c *conn) Write(p []byte) (n int, err error) {
+	start := time.Now()
+	defer func() { c.judge(n, time.Since(start)) }()
 	for {
 		if err := c.SetWriteDeadline(time.Now().Add(c.silence)); err != nil {
 			return n, err
@@ -46,8 +76,3 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 
 // A writer is nothing but that.
 type writer struct{ io.Writer }
-
-// maxUnsent is how much of what was written may wait in the socket for the line,
-// in bytes: what the other side lacks is what was not read yet, also when a
-// line is slow and a push is interrupted.
-const maxUnsent = 128 << 10

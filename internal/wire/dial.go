@@ -134,7 +134,7 @@ func (t *Transport) dialContext(ctx context.Context, network, address string) (n
 			t.class.Store(int32(classOf(a.Addr())))
 		}
 	}
-	keepLittleUnsent(c)
+	keepUnsent(c, maxUnsent)
 	return &conn{Conn: c, silence: t.config.Silence, buffers: &t.buffers}, nil
 }
 

@@ -4,4 +4,4 @@ package wire
 
 import "net"
 
-func keepLittleUnsent(net.Conn) {}
+func keepUnsent(net.Conn, int) {}

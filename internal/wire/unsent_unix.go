@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keepLittleUnsent bounds what waits in the socket by maxUnsent. A system that
-// does not know how keeps more there.
-func keepLittleUnsent(c net.Conn) {
+// keepUnsent bounds what waits in the socket, in bytes. A system that does not
+// know how keeps more there.
+func keepUnsent(c net.Conn, most int) {
 	s, ok := c.(syscall.Conn)
 	if !ok {
 		return
@@ -21,6 +21,6 @@ func keepLittleUnsent(c net.Conn) {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, most)
 	})
 }
