@@ -18,7 +18,7 @@ type conn struct {
 	// Of what was written since the line was judged last; one writes at a time.
 	wrote int
 	spent time.Duration
-	slow  bool // it was found to be
+	slow  bool // the line was found to be
 }
 
 // How much of what was written may wait in the socket for the line, in bytes.
@@ -29,19 +29,28 @@ const (
 	maxUnsent  = 512 << 10
 	slowUnsent = 64 << 10
 	slowRate   = 2500 << 10 // bytes per second
+	fastRate   = 4 * slowRate
 )
 
-// judge keeps less in the socket of a line that is found to be slow.
+// judge keeps less in the socket of a line that is found to be slow, until it is
+// found to be much faster.
 func (c *conn) judge(wrote int, spent time.Duration) {
 	c.wrote += wrote
 	c.spent += spent
-	if c.slow || c.wrote < sendBytes {
+	if c.wrote < maxUnsent {
 		return
 	}
-	if c.slow = float64(c.wrote) < slowRate*c.spent.Seconds(); c.slow {
-		keepUnsent(c.Conn, slowUnsent)
-	}
+	rate := float64(c.wrote) / max(c.spent.Seconds(), 1e-6)
 	c.wrote, c.spent = 0, 0
+	switch {
+	case !c.slow && rate < slowRate:
+		keepUnsent(c.Conn, slowUnsent)
+	case c.slow && rate > fastRate:
+		keepUnsent(c.Conn, maxUnsent)
+	default:
+		return
+	}
+	c.slow = !c.slow
 }
 
 // Write writes p, however long that takes, as long as some of it goes within
