@@ -191,6 +191,9 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 	if err != nil {
 		return err
 	}
+	if from.at != nil && to.at == nil {
+		ctx = withDonors(ctx, from.at, from.img, to.repository(a), c.platform)
+	}
 	if c.prepare {
 		if c.asks, err = to.prepare(ctx, a, o.create, from.at); err != nil {
 			return err

@@ -102,10 +102,19 @@ func clearHints(err error, host string) []string {
 
 // unreachableHints try the very host that was spoken to.
 func unreachableHints(err error, host string) []string {
-	if w, ok := errors.AsType[*wire.Error](err); ok && w.Host != "" && spokenTo(err, w) != w.Host {
+	w, ok := errors.AsType[*wire.Error](err)
+	if ok && w.Host != "" && spokenTo(err, w) != w.Host {
 		host = w.Host
 	}
-	return []string{"check the address and the network: curl -v https://" + host + "/v2/"}
+	return []string{"check the address and the network: curl -v " + schemeOf(w) + host + "/v2/"}
+}
+
+// schemeOf is how w's host was spoken to, before its name; w may be nil.
+func schemeOf(w *wire.Error) string {
+	if w != nil && w.Plain {
+		return "http://"
+	}
+	return "https://"
 }
 
 // spokenTo is where w came about, with the name that was typed where that is

@@ -37,7 +37,7 @@ func networkHints(err error, host string) []string {
 	if !is {
 		return unreachableHints(err, host)
 	}
-	return []string{host + " sends there: check the network: curl -v https://" + other + "/"}
+	return []string{host + " sends there: check the network: curl -v " + schemeOf(w) + other + "/"}
 }
 
 // untrustedHints: where the registry sends elsewhere, its own CA is no help.

@@ -39,6 +39,8 @@ func TestHintsOfTheWire(t *testing.T) {
 		{"no trust", untrusted("old.example:5000"), 3, "vicr trust old.example:5000"},
 		{"no trust in another host", untrusted("store.example:443"), 3, "old.example:5000 sends there, and another CA vouches for that: --ca-file FILE"},
 		{"silence", &wire.Error{Kind: wire.Silent, Host: "old.example:5000", Err: &wire.TimeoutError{}}, 6, "curl -v https://old.example:5000/v2/"},
+		{"silence in clear", &wire.Error{Kind: wire.Silent, Host: "old.example:5000", Plain: true, Err: &wire.TimeoutError{}}, 6, "curl -v http://old.example:5000/v2/"},
+		{"silence of another host, in clear", &wire.Error{Kind: wire.Silent, Host: "store.example:80", Plain: true, Err: &wire.TimeoutError{}}, 6, "curl -v http://store.example"},
 		{"silence of another host", &wire.Error{Kind: wire.Silent, Host: "store.example:443", Err: &wire.TimeoutError{}}, 6, "old.example:5000 sends there: check the network: curl -v https://store.example/"},
 	} {
 		h, _ := ref.ParseHost("old.example:5000")

@@ -191,7 +191,7 @@ func signHints(r *registry.Error, img ref.Image) []string {
 // rateHints say when the registry wants to be asked again, and by whom.
 func rateHints(err error, host string) (hints []string) {
 	if rate, ok := errors.AsType[*wire.RateError](err); ok && !rate.At.IsZero() {
-		hints = append(hints, "run it again after "+rate.At.UTC().Format(time.RFC3339)+", "+rate.After.Round(time.Second).String()+" from now")
+		hints = append(hints, "run it again after "+rate.At.UTC().Format(time.RFC3339)+", "+rate.Wait()+" from now")
 	} else {
 		hints = append(hints, "run it again later, with fewer at once: --jobs 1")
 	}

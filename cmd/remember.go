@@ -16,21 +16,18 @@ import (
 
 // pushTo is where img goes, with all that is remembered of what was moved before.
 func (a *app) pushTo(r *road, img ref.Image) *registry.Repository {
-	to := a.remembering(registry.Open(img, r.auth, r.base))
-	if dir := a.dirs().Cache; dir != "" {
-		to.MountingKnown(memo.OpenBlobs(dir))
-	}
-	return to
+	return a.remembering(registry.Open(img, r.auth, r.base))
 }
 
-// remembering has to remember what is pushed there, and where that goes on.
+// remembering has to mount what is remembered to be in its registry, and to
+// remember what is pushed there, and where that goes on.
 func (a *app) remembering(to *registry.Repository) *registry.Repository {
 	dirs := a.dirs()
 	if dirs.State != "" {
 		to.KeepingUploads(memo.OpenSessions(dirs.State))
 	}
 	if dirs.Cache != "" {
-		to.Remembering(memo.OpenPushes(dirs.Cache))
+		to.Remembering(memo.OpenPushes(dirs.Cache)).MountingKnown(memo.OpenBlobs(dirs.Cache))
 	}
 	return to
 }

@@ -97,6 +97,12 @@ func (b *bench) stop() {
 }
 
 // prepare builds, makes and starts all that is needed.
+// How a release is built, but for its version: .goreleaser.yaml.
+const (
+	releaseTrim   = "-trimpath"
+	releaseLinked = "-s -w"
+)
+
 func (b *bench) prepare(ctx context.Context) error {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -127,7 +133,7 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err := installPeers(ctx, b.bin); err != nil {
 		return err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(b.bin, "vicr"), ".")
+	build := exec.CommandContext(ctx, "go", "build", releaseTrim, "-ldflags="+releaseLinked, "-o", filepath.Join(b.bin, "vicr"), ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)

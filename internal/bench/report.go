@@ -158,9 +158,14 @@ func (r result) verdict() (goals, ratios string) {
 	return "none", fmt.Sprintf("%.2f of %s (%.2f-%.2f)", ratio.median, p.Tool, ratio.least, ratio.most)
 }
 
-// judged holds a ratio, as it is printed, against its limit.
+// judged holds a ratio against its limit, both unrounded. One that is printed
+// like the limit it misses has a digit more.
 func judged(ratio spread, limit float64) string {
-	return fmt.Sprintf("%.2f (%.2f-%.2f), %s", ratio.median, ratio.least, ratio.most, mark(math.Round(100*ratio.median) <= math.Round(100*limit)))
+	met, format := ratio.median <= limit, "%.2f (%.2f-%.2f), %s"
+	if !met && math.Round(100*ratio.median) <= math.Round(100*limit) {
+		format = "%.3f (%.2f-%.2f), %s"
+	}
+	return fmt.Sprintf(format, ratio.median, ratio.least, ratio.most, mark(met))
 }
 
 func mark(met bool) string {

@@ -94,7 +94,7 @@ func TestVerdicts(t *testing.T) {
 		want, got  string
 	}{
 		"met":             {seriesOf("vicr", 1, 1, 1), seriesOf("a", 2, 2, 2), []goal{{"a", 0.5}}, "<= 0.50 of a", "0.50 (0.50-0.50), met"},
-		"as printed":      {seriesOf("vicr", 1.004), seriesOf("a", 1), []goal{{"", 1}}, "<= 1.00 of a", "1.00 (1.00-1.00), met"},
+		"by a little":     {seriesOf("vicr", 1.004), seriesOf("a", 1), []goal{{"", 1}}, "<= 1.00 of a", "1.004 (1.00-1.00), **missed**"},
 		"missed":          {seriesOf("vicr", 1.006), seriesOf("a", 1), []goal{{"", 1}}, "<= 1.00 of a", "1.01 (1.01-1.01), **missed**"},
 		"missed by far":   {seriesOf("vicr", 10), seriesOf("a", 1), []goal{{"a", 9}}, "<= 9.00 of a", "10.00 (10.00-10.00), **missed**"},
 		"by round":        {seriesOf("vicr", 1, 2, 3, 50), seriesOf("a", 2, 4, 1, 100), docker(1), "<= 1.00 of docker", "not measured"},
@@ -154,5 +154,18 @@ func TestReportIsWrittenAfterEachRow(t *testing.T) {
 	}
 	if err := b.put(all.Results[0]); err == nil {
 		t.Error("a page without marks was taken")
+	}
+}
+
+func TestVicrIsBuiltAsAReleaseIs(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("../../.goreleaser.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"flags: [" + releaseTrim + "]", `ldflags: ["` + releaseLinked + " -X "} {
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("no %s in .goreleaser.yaml", want)
+		}
 	}
 }

@@ -50,6 +50,11 @@ func TestBlobFromAnOffset(t *testing.T) {
 		"garbage":                     {part(206, "bytes \u202e-99999999999999999999/5", data[3000:]), false},
 		"fewer bytes than the header": {part(206, "bytes 3000-4999/5000", data[3000:4000]), false},
 		"not satisfiable":             {part(416, "bytes */5000", nil), false},
+		"two Content-Ranges": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Range"] = []string{"bytes 3000-4999/5000", "bytes 0-1999/5000"}
+			w.WriteHeader(206)
+			_, _ = w.Write(data[3000:])
+		}, false},
 		"several parts": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "multipart/byteranges; boundary=x")
 			w.WriteHeader(206)

@@ -144,19 +144,6 @@ func (r *uploadReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// What is sent at a time where net/http leaves that to the body, in bytes: in
-// its own pieces of 32 KiB, each with a length before it, a registry takes two
-// reads for one piece.
-const (
-	sendSize  = 256 << 10
-	leastSend = 64 << 10 // what is small in pieces is sent so many together
-)
-
-// WriteTo is what net/http sends a body of unknown length by.
-func (r *uploadReader) WriteTo(w io.Writer) (int64, error) {
-	return transfer.Gather(w, r, make([]byte, sendSize), leastSend)
-}
-
 func (r *uploadReader) read() int64 {
 	r.count.Lock()
 	defer r.count.Unlock()

@@ -7,6 +7,8 @@ import (
 	"io"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 )
 
 // A pieces writer counts what it is given at a time.
@@ -59,4 +61,47 @@ func TestAnUploadIsSentInLargePieces(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A slowWriter takes a while for each piece, and may be told of each.
+type slowWriter struct {
+	largest []int
+	took    func(pieces int)
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(2 * slowPiece)
+	w.largest = append(w.largest, len(p))
+	w.took(len(w.largest))
+	return len(p), nil
+}
+
+// On a slow line pieces get small, and an upload ends after the one that is
+// begun: what was read beyond it is not said to be sent.
+func TestAnUploadEndsBetweenSmallPieces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpload(t.Context(), func(context.Context, int64) (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(make([]byte, 4<<20))), nil
+		})
+		defer u.end()
+		r, err := u.from(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &slowWriter{}
+		w.took = func(pieces int) {
+			if pieces == 10 {
+				u.stop()
+			}
+		}
+		n, err := r.WriteTo(w)
+		var sum int64
+		for _, size := range w.largest {
+			sum += int64(size)
+		}
+		if err != nil || n != sum || u.sent() != sum || len(w.largest) != 10 || w.largest[9] != slowSend {
+			t.Errorf("pieces %d, sent %d, said to be %d, %v", w.largest, n, u.sent(), err)
+		}
+	})
 }

@@ -81,7 +81,7 @@ func (r *Repository) donorOf(desc v1.Descriptor) (d *donor, first bool) {
 		}
 	}
 	for _, name := range known {
-		if r.donors[name] == nil {
+		if r.donors[name] == nil && name != r.from { // which is asked before, and refused then
 			d := &donor{name: name, tried: make(chan struct{})}
 			if r.donors == nil {
 				r.donors = map[string]*donor{}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"net/url"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -69,18 +68,9 @@ func (r *Repository) BlobSize(ctx context.Context, digest v1.Hash) (int64, error
 // whether it came. A registry that refuses to mount is no error: an upload that
 // it begins instead expires.
 func (r *Repository) MountBlob(ctx context.Context, digest v1.Hash, from string) (bool, error) {
-	at := r.url("blobs", "uploads/")
-	at.RawQuery = url.Values{"mount": {digest.String()}, "from": {from}}.Encode()
-	resp, err := r.send(ctx, http.MethodPost, at, nil)
+	_, has, err := r.mount(ctx, v1.Descriptor{Digest: digest}, from)
 	if is[statusError](err) || is[*Error](err) { // the token service of Harbor 1 fails for a name without a project
 		return false, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	discard(resp)
-	if resp.StatusCode != http.StatusCreated {
-		return false, nil
-	}
-	return true, checkDigest("blob", digest, resp)
+	return has, err
 }

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/vicr-cli/vicr/internal/transfer"
+	"github.com/vicr-cli/vicr/internal/wire"
 )
 
 const (
@@ -20,6 +21,9 @@ const (
 	// maxStreamed is how many blobs stream in at the same time: as many as engines
 	// send.
 	maxStreamed = 5
+	// maxStreamChunk is how large the parts may be that a registry asks for, in
+	// bytes: each stream has one in memory.
+	maxStreamChunk = 16 << 20
 )
 
 var _ transfer.Streamer = (*Repository)(nil)
@@ -29,8 +33,9 @@ var _ transfer.Streamer = (*Repository)(nil)
 // where the registry drops the upload, the stream is lost.
 //
 // Errors: [*Error], [*transfer.DigestError] if the registry says that it holds
-// something else, or if name says another size than came; those of src and of
-// the round-tripper. It returns when a read of src that is under way has ended.
+// something else, or if name says another size than came; a [*wire.Error] if it
+// asks for larger parts than are kept in memory; those of src and of the
+// round-tripper. It returns when a read of src that is under way has ended.
 func (r *Repository) PutStream(ctx context.Context, src io.Reader, name func() v1.Descriptor) error {
 	if err := r.memory.enter(ctx); err != nil {
 		return err
@@ -40,12 +45,23 @@ func (r *Repository) PutStream(ctx context.Context, src io.Reader, name func() v
 	if err != nil {
 		return err
 	}
+	if u.least > maxStreamChunk {
+		r.cancel(ctx, u, nil)
+		return r.tooLarge(u.least)
+	}
 	p := &piecewise{sending{r: r, at: u}}
 	if err := p.run(ctx, src, name); err != nil {
 		r.cancel(ctx, p.at, err)
 		return err
 	}
 	return nil
+}
+
+// tooLarge is the refusal to keep so many bytes in memory, for each of several
+// blobs, because an answer says so.
+func (r *Repository) tooLarge(least int64) error {
+	err := fmt.Errorf("the registry asks for at least %d bytes in each request, and a layer whose size is not known before is sent with at most %d", least, maxStreamChunk)
+	return &wire.Error{Op: opBegin, Host: r.base.Host, Kind: wire.BadAnswer, Err: err}
 }
 
 // A piecewise upload is a sending whose source cannot be opened again.

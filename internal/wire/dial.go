@@ -3,15 +3,12 @@ package wire
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 )
 
 // An addressClass is what kind of machine an address leads to.
@@ -137,6 +134,7 @@ func (t *Transport) dialContext(ctx context.Context, network, address string) (n
 			t.class.Store(int32(classOf(a.Addr())))
 		}
 	}
+	keepUnsent(c, maxUnsent)
 	return &conn{Conn: c, silence: t.config.Silence, buffers: &t.buffers}, nil
 }
 
@@ -151,35 +149,6 @@ func (t *Transport) checkAddress(h *hop, address string) error {
 	}
 	return h.refuse(h.req.URL, why)
 }
-
-// A conn fails a write that makes no progress.
-type conn struct {
-	net.Conn
-	silence time.Duration
-	buffers *sync.Pool // of *[]byte
-}
-
-func (c *conn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.silence)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
-}
-
-// ReadFrom sends what r gives, as [io.Copy] would in more and smaller pieces.
-// Net/http sends large bodies by it.
-func (c *conn) ReadFrom(r io.Reader) (int64, error) {
-	buffer, ok := c.buffers.Get().(*[]byte)
-	if !ok {
-		b := make([]byte, sendBytes)
-		buffer = &b
-	}
-	defer c.buffers.Put(buffer)
-	return io.CopyBuffer(writer{c}, r, *buffer)
-}
-
-// A writer is nothing but that.
-type writer struct{ io.Writer }
 
 // setProxy asks once which proxy h goes through.
 func (t *Transport) setProxy(h *hop) error {

@@ -33,6 +33,8 @@ type Error struct {
 	Host string // host:port that was to be spoken to
 	Kind Kind
 	Err  error
+
+	Plain bool // it was to be spoken to without TLS
 }
 
 func (e *Error) Error() string { return printable(e.Op + ": " + e.Why()) }
@@ -99,19 +101,34 @@ func (e *ProxyError) Unwrap() error { return e.Err }
 type RateError struct {
 	Status  int           // 429 or 503, mostly
 	After   time.Duration // how long the server asked to wait; 0: it did not say
-	At      time.Time     // when that is over; zero if it did not say
+	At      time.Time     // when that is over; zero if it did not say, or a year or more
 	Message string        // the beginning of the answer, raw
 }
 
 func (e *RateError) Error() string {
 	s := fmt.Sprintf("status %d", e.Status)
-	if e.After > 0 {
-		s += fmt.Sprintf(", to be tried again after %s (at %s)", e.After.Round(time.Second), e.At.UTC().Format(time.RFC3339))
+	switch {
+	case e.After > 0 && e.At.IsZero():
+		s += ", to be tried again after " + e.Wait()
+	case e.After > 0:
+		s += fmt.Sprintf(", to be tried again after %s (at %s)", e.Wait(), e.At.UTC().Format(time.RFC3339))
 	}
 	if e.Message != "" {
 		s += ": " + strconv.Quote(e.Message)
 	}
 	return s
+}
+
+// Wait is After in words.
+func (e *RateError) Wait() string {
+	const day = 24 * time.Hour
+	switch {
+	case e.After >= longestAfter:
+		return "a year or more"
+	case e.After >= 3*day:
+		return fmt.Sprintf("%d days", (e.After+day/2)/day)
+	}
+	return e.After.Round(time.Second).String()
 }
 
 // A TooLargeError says that an answer is larger than it may be.

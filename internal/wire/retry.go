@@ -19,6 +19,8 @@ const (
 	maxMessage  = 1 << 10         // bytes of a refusal that are kept
 	longWait    = 3 * time.Second // is told of
 	backoffBase = 2               // each wait is this many times the one before
+
+	longestAfter = 365 * 24 * time.Hour // what a server asks for beyond means: never
 )
 
 // send sends h until it has an answer that is final, or no try is left.
@@ -99,7 +101,7 @@ func (r *trip) judge(h *hop, resp *http.Response) (wait time.Duration, again boo
 
 func (r *trip) limited(h *hop, resp *http.Response, after time.Duration) error {
 	e := &RateError{Status: resp.StatusCode, After: after}
-	if after > 0 {
+	if after > 0 && after < longestAfter {
 		e.At = r.t.config.Now().Add(after)
 	}
 	if message, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage)); err == nil {
@@ -135,17 +137,17 @@ func connectionBroke(err error) bool {
 }
 
 // retryAfter is how long the server asks to wait, in seconds or until a date
-// (RFC 9110 section 10.2.3); 0 if it does not say, or not in a way that is valid.
+// (RFC 9110 section 10.2.3), at most longestAfter; 0 if it does not say, or not in a
+// way that is valid.
 func retryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
-		const most = uint64(10 * 365 * 24 * time.Hour / time.Second) // keeps the product in range
-		return time.Duration(min(seconds, most)) * time.Second       //nolint:gosec // bounded in the line above
+		return time.Duration(min(seconds, uint64(longestAfter/time.Second))) * time.Second //nolint:gosec // bounded here
 	} else if errors.Is(err, strconv.ErrRange) {
-		return 1<<63 - 1
+		return longestAfter
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		return max(0, at.Sub(now))
+		return min(max(0, at.Sub(now)), longestAfter)
 	}
 	return 0
 }

@@ -214,7 +214,7 @@ func checkRate(t *testing.T, err error, status int, now time.Time) {
 		t.Errorf("error %v holds no RateError", err)
 		return
 	}
-	if rate.Status != status || rate.After <= MaxRetryAfter || !rate.At.Equal(now.Add(rate.After)) || rate.Message != "slow\x1b down" {
+	if rate.Status != status || rate.After <= MaxRetryAfter || rate.After < longestAfter && !rate.At.Equal(now.Add(rate.After)) || rate.Message != "slow\x1b down" {
 		t.Errorf("%+v", rate)
 	}
 	if strings.Contains(err.Error(), "\x1b") || !strings.Contains(err.Error(), "slow") {
@@ -278,10 +278,39 @@ func TestRetryAfterIsNeverNegative(t *testing.T) {
 	now := time.Now()
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.OneOf(rapid.String(), rapid.StringMatching(`-?[0-9]{1,30}`)).Draw(t, "value")
-		if got := retryAfter(value, now); got < 0 {
+		if got := retryAfter(value, now); got < 0 || got > longestAfter {
 			t.Fatalf("%q: %s", value, got)
 		}
 	})
+}
+
+// However long a server asks to wait, the words can be read.
+func TestAWaitInWords(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for value, want := range map[string]string{
+		"3600":                          "1h0m0s",
+		"999999":                        "12 days",
+		"9999999999":                    "a year or more",
+		"99999999999999999999999999":    "a year or more",
+		"Fri, 31 Dec 9999 23:59:59 GMT": "a year or more",
+	} {
+		e := &RateError{Status: 429, After: retryAfter(value, now)}
+		if got := e.Wait(); got != want || !strings.Contains(e.Error(), want) || strings.Contains(e.Error(), "0001-") {
+			t.Errorf("%s: %q, %v", value, got, e)
+		}
+	}
+}
+
+func TestARefusalInClearSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, plain := range []bool{true, false} { // nobody listens there
+		tr := closing(t, New(Config{Host: hostOf(t, "127.0.0.1:1"), PlainHTTP: plain}))
+		err := get(t, tr, tr.Base().String()+"/v2/").err
+		if e, ok := errors.AsType[*Error](err); !ok || e.Plain != plain {
+			t.Errorf("plain %t: %v", plain, err)
+		}
+	}
 }
 
 func TestTheBodyOfARefusedRequestIsClosed(t *testing.T) {

@@ -35,7 +35,7 @@ func hopOf(ctx context.Context) *hop { h, _ := ctx.Value(hopKey{}).(*hop); retur
 func (h *hop) op() string { return h.req.Method + " " + Redact(h.req.URL) }
 
 func (h *hop) fail(kind Kind, err error) *Error {
-	return &Error{Op: h.op(), Host: h.req.URL.Host, Kind: kind, Err: err}
+	return &Error{Op: h.op(), Host: h.req.URL.Host, Kind: kind, Err: err, Plain: h.req.URL.Scheme == schemeHTTP}
 }
 
 // refuse is the refusal to go to u with h.

@@ -1,0 +1,87 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// A conn fails a write that makes no progress.
+type conn struct {
+	net.Conn
+	silence time.Duration
+	buffers *sync.Pool // of *[]byte
+
+	// Of what was written since the line was judged last; one writes at a time.
+	wrote int
+	spent time.Duration
+	slow  bool // the line was found to be
+}
+
+// How much of what was written may wait in the socket for the line, in bytes.
+// What the other side lacks is then what was not read yet, when an upload is
+// interrupted and when its end waits for an answer. Less takes more of the
+// processor, which a slow line leaves free.
+const (
+	maxUnsent  = 512 << 10
+	slowUnsent = 64 << 10
+	slowRate   = 2500 << 10 // bytes per second
+	fastRate   = 4 * slowRate
+)
+
+// judge keeps less in the socket of a line that is found to be slow, until it is
+// found to be much faster.
+func (c *conn) judge(wrote int, spent time.Duration) {
+	c.wrote += wrote
+	c.spent += spent
+	if c.wrote < maxUnsent {
+		return
+	}
+	rate := float64(c.wrote) / max(c.spent.Seconds(), 1e-6)
+	c.wrote, c.spent = 0, 0
+	switch {
+	case !c.slow && rate < slowRate:
+		keepUnsent(c.Conn, slowUnsent)
+	case c.slow && rate > fastRate:
+		keepUnsent(c.Conn, maxUnsent)
+	default:
+		return
+	}
+	c.slow = !c.slow
+}
+
+// Write writes p, however long that takes, as long as some of it goes within
+// each silence. It is beneath TLS, whose connection is broken by a write that
+// was cut short.
+func (c *conn) Write(p []byte) (n int, err error) {
+	start := time.Now()
+	defer func() { c.judge(n, time.Since(start)) }()
+	for {
+		if err := c.SetWriteDeadline(time.Now().Add(c.silence)); err != nil {
+			return n, err
+		}
+		went, err := c.Conn.Write(p[n:])
+		n += went
+		if went < minProgress || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+}
+
+// ReadFrom sends what r gives, as [io.Copy] would in more and smaller pieces.
+// Net/http sends large bodies by it.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	buffer, ok := c.buffers.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, sendBytes)
+		buffer = &b
+	}
+	defer c.buffers.Put(buffer)
+	return io.CopyBuffer(writer{c}, r, *buffer)
+}
+
+// A writer is nothing but that.
+type writer struct{ io.Writer }
