@@ -68,6 +68,7 @@ func (p *archivePlace) read() (err error) {
 	case p.in != nil:
 	case p.place.File != ref.Stream:
 		p.in, err = archive.Open(p.ctx, p.place.File, p.options())
+		err = p.asFile(err, "input")
 	case onTerminal(stdin):
 		err = &usageError{text: p.String() + ": standard input is a terminal", hint: "name a file, or put the program that writes the archive and | before vicr"}
 	default:
@@ -84,7 +85,7 @@ func (p *archivePlace) write(n int) (err error) {
 	}
 	if p.place.File != ref.Stream {
 		p.out, err = archive.Create(p.place.File, n, p.options())
-		return err
+		return p.asFile(err, "output")
 	}
 	out := p.app.env.Stdout
 	if onTerminal(out) {

@@ -186,7 +186,7 @@ func copyOne(ctx context.Context, a *app, o copyOptions, from, to end, c copying
 	if from.at == nil { // what is missing there is no reason to make a project
 		src, _, err = transfer.Pin(ctx, src)
 	} else {
-		err = from.at.find(ctx, from.img)
+		err = wrongHere(from.at, from.at.find(ctx, from.img))
 	}
 	if err != nil {
 		return err
@@ -236,7 +236,7 @@ func moveOne(ctx context.Context, a *app, o copyOptions, src transfer.Source, fr
 		}
 	}
 	if err != nil {
-		return res, "", to.refused(from.typed(o.src), ofImage(from.img, err))
+		return res, "", to.refused(from.typed(o.src), ofImage(from.img, wrongHere(from.at, err)))
 	}
 	options.OnBegin, options.OnOther = nil, nil
 	res = copyResult{Source: from.named(moved.Resolved), Referrers: []string{}}

@@ -154,10 +154,10 @@ var rulesBefore = []rule{
 	},
 	{code: codeUntrusted, when: "what the registry gives out as its CA is of no use", match: is[*downloadError], try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE", hints: downloadHints},
 	{code: codeUntrusted, when: "Harbor before 1.7 gives its CA to administrators only", match: is[*adminCAError], try: "get the CA file from the administrator, then: vicr trust HOST --ca-file FILE", hints: adminCAHints},
-	{code: codeUsage, when: "an archive has several images, and which one is meant is not clear", match: is[*archive.AmbiguousError], try: "put the name of one behind the file: --from docker-archive:FILE:NAME"},
+	{code: codeUsage, when: "an archive has several images, and which one is meant is not clear", match: is[*archive.AmbiguousError], try: "put the name of one behind the file: docker-archive:FILE:NAME or oci-archive:FILE:NAME", hints: archiveHints},
 	{code: codeUsage, when: "an index of several platforms for an archive of Docker", match: is[*archive.IndexError], try: "choose one by --platform, or: --to oci-archive:FILE"},
 	{code: codeRefused, when: "an archive was made to do harm: names that lead out of it, files twice, or more of anything than an image has", match: isUnsafeArchive, try: "do not use it; ask whoever made it for another one"},
-	{code: codeWrongBytes, when: "a file is no archive of images, or is damaged", match: is[*archive.Error], try: "make it again: docker save -o FILE IMAGE, or: vicr pull --to docker-archive:FILE IMAGE"},
+	{code: codeWrongBytes, when: "a file is no archive of images, or is damaged", match: is[*archive.Error], try: makeArchive},
 	{code: codeUsage, when: "a flag, an argument or a file given on the command line cannot be read", match: isUsage, try: "vicr help shows the commands, vicr help COMMAND its flags", hints: usageHints},
 	{
 		code: codeRefused, when: "dockerd would have insecure registries from its command line and from daemon.json, and not start",
@@ -225,10 +225,15 @@ var rulesBefore = []rule{
 		code: codeNotFound, when: "there is no such project", match: isRefusal(registry.ProjectMissing), try: "check the name; what there is: vicr ls HOST; for a push, vicr project create HOST/PROJECT makes it", hints: refusalHints,
 		docker: sayNoProject,
 	},
+	{code: codeNotFound, when: "the engine has no such image", match: is[*notInEngineError], try: "check the name: docker image ls shows what is there; vicr pull gets it from a registry"},
 	{code: codeNotFound, when: "no such image, tag, platform or project", match: wraps(transfer.ErrNotFound), try: "check the name; what there is: vicr ls HOST", hints: notFoundHints, docker: "unknown: repository demo/none not found (Harbor 2); manifest for HOST/demo/nope:1 not found: manifest unknown: manifest unknown (Harbor 1)"},
 	{
 		code: codeWrongBytes, when: "vicr's store holds wrong bytes, or lacks some", match: is[*store.DamagedError],
 		try: "vicr store rm NAME..., vicr store gc, and then vicr pull the same names again", hints: damagedHints,
+	},
+	{
+		code: codeWrongBytes, when: "bytes in an archive, a folder, vicr's store or the engine are not what their digest says", match: is[*wrongHereError],
+		try: "make the archive or the folder again; vicr store verify shows what is damaged in vicr's store", hints: wrongHereHints,
 	},
 	{
 		code: codeWrongBytes, when: "bytes are not what their digest says", match: is[*transfer.DigestError],
@@ -285,7 +290,7 @@ var rulesAfter = []rule{
 	{code: codeFailed, when: "no permission", match: either2(syscall.EACCES, syscall.EPERM), try: "ls -ld FOLDER shows who may write there; sudo vicr does it where the folder is the machine's", hints: permissionHints},
 	{code: codeFailed, when: "the file system is mounted read-only", match: wraps(syscall.EROFS), try: "sudo mount -o remount,rw MOUNTPOINT, or change the image that it comes from", hints: readOnlyHints},
 	{code: codeFailed, when: "a file stands where a folder has to be", match: wraps(syscall.ENOTDIR), try: "move the file that is named away; where HOME, XDG_CONFIG_HOME or DOCKER_CONFIG lead to it, set them to a folder"},
-	{code: codeFailed, when: "the disk, or what you may use of it, is full", match: diskFull, try: "make room, then run this again: what was fetched is kept"},
+	{code: codeFailed, when: "the disk, or what you may use of it, is full", match: diskFull, try: "make room, then run this again; " + fromStore, hints: fullHints},
 	{code: codeFailed, when: "the disk does not work", match: wraps(syscall.EIO), try: "dmesg shows what the disk says; when it works again, run this again"},
 	{code: codeFailed, when: "anything else", match: func(error) bool { return true }, try: "-D shows each request; vicr help COMMAND shows the flags"},
 }

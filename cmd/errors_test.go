@@ -142,6 +142,7 @@ func samples() []error {
 		&wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}, &registry.LimitError{Nobody: true, Err: &wire.Error{Kind: wire.RateLimited, Err: &wire.RateError{}}}, &registry.Error{Status: 404, Code: registry.CodeManifestUnknown, Image: "h/\x00:"}, transfer.ErrNotFound, transfer.ErrOffset, &transfer.PlatformError{}, &store.NameError{},
 		&archive.NameError{}, &archive.NameError{Name: "x"}, &archive.SparseError{}, &archive.SparseError{Have: []v1.Platform{{OS: "linux"}}}, &archive.AmbiguousError{}, &archive.IndexError{},
 		&archive.Error{}, &archive.Error{Unsafe: true}, &store.DamagedError{Faults: []store.Fault{{}}}, &store.DamagedError{Faults: []store.Fault{{Images: []string{"x"}}}},
+		&wrongHereError{err: &transfer.DigestError{}}, &notInEngineError{transfer.ErrNotFound}, &store.DamagedError{Faults: []store.Fault{{Why: "not a file"}}},
 		&transfer.DigestError{}, &transfer.ManifestError{}, &registry.Error{Status: 500}, &auth.AnswerError{}, &registry.PagingError{}, &harbor.AnswerError{}, &harbor.NoAPIError{},
 		&wire.Error{Kind: wire.Silent, Err: bad}, &wire.Error{Kind: wire.BadAnswer, Err: &wire.AnswerError{}}, &wire.Error{Kind: wire.TooLarge, Err: &wire.TooLargeError{}},
 		&engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,

@@ -188,7 +188,7 @@ func notFoundHints(err error, host string) []string {
 	case errors.As(err, &absent) && absent.Name == "" && absent.File != "":
 		return []string{"check the path: " + absent.File}
 	case errors.As(err, &absent):
-		return []string{"one of the names that it has goes behind the file: --from docker-archive:FILE:NAME"}
+		return []string{"one of the names that it has goes behind the file: " + archiveKind(absent.Format) + ":FILE:NAME"}
 	case errors.As(err, &p) && len(p.Have) > 0:
 		have := make([]string, len(p.Have))
 		for i, platform := range p.Have {
@@ -298,15 +298,22 @@ func damagedHints(err error, _ string) []string {
 	var d *store.DamagedError
 	errors.As(err, &d)
 	names := d.Images()
+	var first []string
+	if paths := d.NoFiles(); len(paths) > 0 {
+		first = append(first, byHand(paths))
+	}
 	switch {
+	case len(names) == 0 && len(first) > 0:
+		return append(first, "then run this again")
 	case len(names) == 0:
 		return []string{"no image needs it: vicr store gc"}
 	case len(names) > most:
-		return nil
+		return first
 	}
-	return []string{
-		"take away what cannot be used: " + shellLine(append([]string{"vicr", "store", "rm"}, names...)),
+	return append(
+		first,
+		"take away what cannot be used: "+shellLine(append([]string{"vicr", "store", "rm"}, names...)),
 		"remove its bytes: vicr store gc",
-		"and get it again: " + shellLine(append([]string{"vicr", "pull", "--to", "store"}, names...)),
-	}
+		"and get it again: "+shellLine(append([]string{"vicr", "pull", "--to", "store"}, names...)),
+	)
 }

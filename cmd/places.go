@@ -118,7 +118,9 @@ func (a *app) engineSilence() time.Duration {
 
 type enginePlace struct{ *engine.Engine }
 
-func (p enginePlace) find(ctx context.Context, img ref.Image) error { return p.Find(ctx, img.String()) }
+func (p enginePlace) find(ctx context.Context, img ref.Image) error {
+	return inEngine(p.Find(ctx, img.String()))
+}
 
 func (p enginePlace) source(img ref.Image) (transfer.Source, func() error) {
 	s := p.Source(img.String())
@@ -128,7 +130,7 @@ func (p enginePlace) source(img ref.Image) (transfer.Source, func() error) {
 func (p enginePlace) sink(img ref.Image) (transfer.Sink, error) { return p.Sink(img.String()), nil }
 
 func (p enginePlace) tag(ctx context.Context, src ref.Image, dst []ref.Image) error {
-	return p.Tag(ctx, src.String(), texts(dst)...)
+	return inEngine(p.Tag(ctx, src.String(), texts(dst)...))
 }
 
 func (p enginePlace) platform(ctx context.Context) (v1.Platform, error) { return p.Platform(ctx) }

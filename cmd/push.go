@@ -98,7 +98,7 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	}
 	a.note("from: %s", at)
 	if err := at.find(ctx, img); err != nil { // what is missing here is no reason to ask anybody, or to make a project
-		return err
+		return wrongHere(at, err)
 	}
 	r, err := a.road(ctx, img.Host, o.tls)
 	if err != nil {
@@ -124,7 +124,7 @@ func pushOne(ctx context.Context, a *app, img ref.Image, from ref.Place, chunk i
 	}
 	done()
 	if err != nil {
-		return r.whyNoLogin(ofImage(img, err))
+		return r.whyNoLogin(ofImage(img, wrongHere(at, err)))
 	}
 	moved.Resolved = moved.Root // an index that one image was chosen out of stayed here
 	return a.moved(img, at, moved)

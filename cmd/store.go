@@ -44,7 +44,7 @@ type verifiedResult struct {
 
 type storeFault struct {
 	Digest string
-	Why    string // "missing", "wrong size", "wrong bytes" or "unreadable"
+	Why    string // "missing", "wrong size", "wrong bytes", "unreadable" or "not a file"
 	Images []string
 }
 
@@ -228,33 +228,45 @@ func runStoreVerify(ctx context.Context, a *app) error {
 }
 
 func newStoreCollect(a *app) *cobra.Command {
-	var dry bool
+	var how store.Collecting
 	c := &cobra.Command{
 		Use:   "gc",
 		Short: "Remove from vicr's store what no image needs",
 		Long: `Remove from vicr's store the blobs that no image needs, and parts of blobs that
-no pull went on with for a week. Pulls and pushes may be under way: it waits for
-those that put something into the store, and they for it.`,
+no pull went on with for a week; with --parts all of them, and then broken pulls
+begin anew. Pulls and pushes may be under way: it waits for those that put
+something into the store, also with --dry-run, and they for it. It needs no room
+on the disk.`,
 		Example: `  vicr store gc --dry-run
-  vicr store gc`,
+  vicr store gc
+  vicr store gc --parts`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.atHome(c.Context(), func() error { return runStoreCollect(c.Context(), a, dry) })
+			return a.atHome(c.Context(), func() error { return runStoreCollect(c.Context(), a, how) })
 		},
 	}
-	c.Flags().BoolVarP(&dry, "dry-run", "n", false, "show what would be removed")
+	c.Flags().BoolVarP(&how.Dry, "dry-run", "n", false, "show what would be removed")
+	c.Flags().BoolVar(&how.Parts, "parts", false, "remove also what broken pulls would go on with")
 	return c
 }
 
-func runStoreCollect(ctx context.Context, a *app, dry bool) error {
+func runStoreCollect(ctx context.Context, a *app, how store.Collecting) error {
 	if err := a.checkFormat(collectedResult{Removed: []collectedPiece{{Digest: exampleDigest}}}); err != nil {
 		return err
 	}
-	all, err := a.openStore().store.Collect(ctx, a.env.Now(), dry)
+	how.Now = a.env.Now()
+	how.Waiting = func(pid int) {
+		if pid > 0 {
+			a.note("waiting for another vicr store gc, process %d", pid)
+			return
+		}
+		a.note("waiting for the pulls and copies that put images into vicr's store")
+	}
+	all, err := a.openStore().store.Collect(ctx, how)
 	if err != nil {
 		return err
 	}
-	res := collectedResult{Removed: []collectedPiece{}, DryRun: dry}
+	res := collectedResult{Removed: []collectedPiece{}, DryRun: how.Dry}
 	var rows [][]string
 	for _, p := range all {
 		res.Removed = append(res.Removed, collectedPiece{Digest: p.Digest.String(), Size: p.Size, Part: p.Part})
@@ -266,7 +278,7 @@ func runStoreCollect(ctx context.Context, a *app, dry bool) error {
 		rows = append(rows, []string{p.Digest.String(), size(p.Size), part})
 	}
 	word := "removed"
-	if dry {
+	if how.Dry {
 		word = "would remove"
 	}
 	a.note("%s %d blobs, %s", word, len(all), size(res.Bytes))

@@ -71,13 +71,18 @@ func (e *Error) Unwrap() error { return e.Err }
 // A NameError says that an archive has no image of that name, or none at all.
 // It wraps [transfer.ErrNotFound].
 type NameError struct {
-	File  string
-	Name  string // "": any
-	Names []string
+	File   string
+	Format Format // as it was opened
+	Absent bool   // there is no such file
+	Name   string // "": any
+	Names  []string
 }
 
 func (e *NameError) Error() string {
-	if e.Name == "" {
+	switch {
+	case e.Absent:
+		return fmt.Sprintf("there is no file %q", e.File)
+	case e.Name == "":
 		return fmt.Sprintf("no image in %q", e.File)
 	}
 	return fmt.Sprintf("no image %q in %q: it has %s", e.Name, e.File, quotedAll(e.Names))
@@ -88,9 +93,10 @@ func (e *NameError) Unwrap() error { return transfer.ErrNotFound }
 // An AmbiguousError says that an archive has several images, and which was meant
 // is not clear.
 type AmbiguousError struct {
-	File  string
-	Name  string // "": none was given
-	Names []string
+	File   string
+	Format Format // as it was opened
+	Name   string // "": none was given
+	Names  []string
 }
 
 func (e *AmbiguousError) Error() string {
@@ -142,7 +148,7 @@ func fresh(name string, o Options) *Archive {
 func Open(ctx context.Context, file string, o Options) (_ *Archive, err error) {
 	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &NameError{File: file}
+		return nil, &NameError{File: file, Format: o.Format, Absent: true}
 	}
 	if err != nil {
 		return nil, err

@@ -107,9 +107,13 @@ func (w *walk) one(desc v1.Descriptor) (whole bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	whole = has && w.has(m.Config)
-	for _, d := range m.Layers {
-		whole = whole && (w.has(d) || !d.MediaType.IsDistributable())
+	whole = has
+	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		here, err := w.has(d)
+		if err != nil {
+			return false, err
+		}
+		whole = whole && (here || !d.MediaType.IsDistributable())
 	}
 	if whole {
 		w.image.Whole = append(w.image.Whole, desc)
@@ -135,11 +139,13 @@ func (w *walk) index(desc v1.Descriptor, depth int) (whole bool, err error) {
 		return false, w.archive.bad("an index in it lies below %d others", maxDepth)
 	}
 	for _, d := range m.Manifests {
-		has := w.has(d)
+		look := w.has
 		if d.MediaType.IsImage() || d.MediaType.IsIndex() {
-			if has, err = w.visit(d, depth+1); err != nil {
-				return false, err
-			}
+			look = func(d v1.Descriptor) (bool, error) { return w.visit(d, depth+1) }
+		}
+		has, err := look(d)
+		if err != nil {
+			return false, err
 		}
 		whole = whole && has
 	}
@@ -147,13 +153,17 @@ func (w *walk) index(desc v1.Descriptor, depth int) (whole bool, err error) {
 }
 
 // has takes a blob, if it is here. Whether its bytes are those that its digest
-// names is for [transfer.Copy] to see.
-func (w *walk) has(desc v1.Descriptor) bool {
+// names is for [transfer.Copy] to see, but it may have no need to read them.
+func (w *walk) has(desc v1.Descriptor) (bool, error) {
 	e, ok := w.archive.files.blob(desc.Digest)
-	if ok {
-		w.image.blobs[desc.Digest] = e
+	if !ok {
+		return false, nil
 	}
-	return ok
+	if e.size != desc.Size {
+		return false, &transfer.DigestError{What: "blob", Want: desc.Digest, Size: e.size, Of: desc.Size}
+	}
+	w.image.blobs[desc.Digest] = e
+	return true, nil
 }
 
 // read takes a manifest or index; false if it is not here.

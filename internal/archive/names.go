@@ -80,7 +80,7 @@ func (a *Archive) find(name string, exact bool) (listed, error) {
 		return listed{}, err
 	}
 	if len(all) == 0 {
-		return listed{}, &NameError{File: a.name}
+		return listed{}, &NameError{File: a.name, Format: a.o.Format}
 	}
 	if !exact && alike(all) {
 		return all[0], nil
@@ -95,7 +95,7 @@ func (a *Archive) find(name string, exact bool) (listed, error) {
 			return found[0], nil
 		}
 		if len(found) > 0 {
-			return listed{}, &AmbiguousError{File: a.name, Name: name, Names: names(all)}
+			return listed{}, &AmbiguousError{File: a.name, Format: a.o.Format, Name: name, Names: names(all)}
 		}
 	}
 	for _, l := range all {
@@ -104,9 +104,9 @@ func (a *Archive) find(name string, exact bool) (listed, error) {
 		}
 	}
 	if exact {
-		return listed{}, &NameError{File: a.name, Name: name, Names: names(all)}
+		return listed{}, &NameError{File: a.name, Format: a.o.Format, Name: name, Names: names(all)}
 	}
-	return listed{}, &AmbiguousError{File: a.name, Name: name, Names: names(all)}
+	return listed{}, &AmbiguousError{File: a.name, Format: a.o.Format, Name: name, Names: names(all)}
 }
 
 // alike says whether there are images and all are one.

@@ -9,15 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-
-	"github.com/vicr-cli/vicr/internal/atomicfile"
 )
 
 const (
@@ -25,7 +22,6 @@ const (
 	// private registry is for whoever pulled it.
 	fileMode fs.FileMode = 0o600
 	inside   int64       = 0o644 // of the files in it
-	partName             = ".vicr-part"
 )
 
 // write writes the archive. The caller holds the lock.
@@ -37,15 +33,9 @@ func (w *Writer) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	part, err := atomicfile.OpenIngest(filepath.Join(filepath.Dir(w.file), "."+filepath.Base(w.file)+partName))
-	if err != nil {
-		return err
-	}
-	err = part.Truncate(0) // what a killed run left
-	if err == nil {
-		err = w.tar(ctx, part)
-	}
-	if err != nil {
+	part := w.part
+	w.part = nil
+	if err := w.tar(ctx, part); err != nil {
 		return errors.Join(err, part.Discard())
 	}
 	return part.Commit(w.file, mode)

@@ -38,6 +38,7 @@ type Writer struct {
 	want   int       // images
 
 	mu        sync.Mutex
+	part      *atomicfile.Ingest      // what becomes the file; nil: to the stream, or written
 	scratch   *atomicfile.ScratchFile // nil before the first blob
 	next      int64                   // where in it nothing is yet
 	blobs     map[v1.Hash]extent
@@ -47,9 +48,10 @@ type Writer struct {
 }
 
 // Create makes an archive of that many images in a file, which is replaced as a
-// whole once all of them are there. Close it. The error is a
-// [*atomicfile.NotRegularError] if something else than a file is in the way, or
-// one of the file system.
+// whole once all of them are there. Close it. What killed writers left in that
+// folder is removed. The error is a [*atomicfile.NotRegularError] if something else
+// than a file is in the way, wraps [atomicfile.ErrBusy] if somebody else is writing
+// the same archive, or is one of the file system.
 func Create(file string, images int, o Options) (*Writer, error) {
 	abs, err := filepath.Abs(file)
 	if err != nil {
@@ -59,7 +61,7 @@ func Create(file string, images int, o Options) (*Writer, error) {
 	if _, err := w.mode(); err != nil {
 		return nil, err
 	}
-	if _, err := atomicfile.Machine().ReadDir(filepath.Dir(abs)); err != nil {
+	if w.part, err = openPart(abs); err != nil {
 		return nil, err
 	}
 	return w, nil
@@ -95,11 +97,15 @@ func (w *Writer) Expect(images int) {
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.scratch == nil {
-		return nil
+	var err error
+	if w.part != nil {
+		err = w.part.Discard()
+		w.part = nil
 	}
-	err := w.scratch.Close()
-	w.scratch = nil
+	if w.scratch != nil {
+		err = errors.Join(err, w.scratch.Close())
+		w.scratch = nil
+	}
 	return err
 }
 

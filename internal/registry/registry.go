@@ -122,5 +122,5 @@ func checkDigest(what string, want v1.Hash, resp *http.Response) error {
 	if err != nil || got.Algorithm != want.Algorithm {
 		return nil //nolint:nilerr // an algorithm that we do not know says nothing about these bytes
 	}
-	return &transfer.DigestError{What: what, Want: want, Got: got}
+	return &transfer.DigestError{What: what, Want: want, Got: got, Told: true}
 }

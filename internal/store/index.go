@@ -129,10 +129,15 @@ func (s *Store) exists() (bool, error) {
 }
 
 // change reads index.json, has it edited, and replaces it, under the lock.
-func (s *Store) change(ctx context.Context, edit func(*v1.IndexManifest) error) (err error) {
+func (s *Store) change(ctx context.Context, edit func(*v1.IndexManifest) error) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
+	return s.locked(ctx, func() error { return s.replace(ctx, edit) })
+}
+
+// locked calls do under the lock.
+func (s *Store) locked(ctx context.Context, do func() error) (err error) {
 	lock, err := atomicfile.Lock(ctx, filepath.Join(s.dir, ingestFolder, lockFile), lockWait)
 	if err != nil {
 		return err
@@ -146,6 +151,11 @@ func (s *Store) change(ctx context.Context, edit func(*v1.IndexManifest) error) 
 	if _, err := atomicfile.Machine().Sweep(s.dir); err != nil {
 		return err
 	}
+	return do()
+}
+
+// replace is change for whoever holds the lock.
+func (s *Store) replace(ctx context.Context, edit func(*v1.IndexManifest) error) error {
 	if err := s.mark(); err != nil {
 		return err
 	}

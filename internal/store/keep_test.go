@@ -121,7 +121,7 @@ func TestRemoveMakesNoStore(t *testing.T) {
 	if _, err := s.Remove(t.Context(), "a"); !errors.Is(err, transfer.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
-	if all, err := s.Collect(t.Context(), time.Now(), false); err != nil || len(all) > 0 {
+	if all, err := s.Collect(t.Context(), store.Collecting{Now: time.Now()}); err != nil || len(all) > 0 {
 		t.Errorf("%v, %v", all, err)
 	}
 	if v, err := s.Verify(t.Context(), nil); err != nil || v.Blobs != 0 {
@@ -205,7 +205,7 @@ func TestVerifyTellsWhatIsWrongWithABlob(t *testing.T) {
 				_, err := s.Remove(t.Context(), name)
 				must(t, err)
 			}
-			_, err = s.Collect(t.Context(), time.Now(), false)
+			_, err = s.Collect(t.Context(), store.Collecting{Now: time.Now()})
 			must(t, err)
 			put(t, s, "a", sample(1))
 			if _, err := s.Verify(t.Context(), nil); err != nil {
@@ -223,21 +223,21 @@ func TestCollectRemovesWhatNoImageNeeds(t *testing.T) {
 	put(t, s, "b", sample(2))
 	put(t, s, "again", sample(1))
 	before := len(files(t, dir))
-	if all, err := s.Collect(t.Context(), time.Now(), false); err != nil || len(all) > 0 {
+	if all, err := s.Collect(t.Context(), store.Collecting{Now: time.Now()}); err != nil || len(all) > 0 {
 		t.Fatalf("all is needed: %v, %v", all, err)
 	}
 	_, err := s.Remove(t.Context(), "a")
 	must(t, err)
-	if all, err := s.Collect(t.Context(), time.Now(), false); err != nil || len(all) > 0 {
+	if all, err := s.Collect(t.Context(), store.Collecting{Now: time.Now()}); err != nil || len(all) > 0 {
 		t.Fatalf("it has another name: %v, %v", all, err)
 	}
 	_, err = s.Remove(t.Context(), "again")
 	must(t, err)
-	would, err := s.Collect(t.Context(), time.Now(), true)
+	would, err := s.Collect(t.Context(), store.Collecting{Now: time.Now(), Dry: true})
 	if err != nil || len(files(t, dir)) != before {
 		t.Fatalf("a dry run removed something: %v", err)
 	}
-	all, err := s.Collect(t.Context(), time.Now(), false)
+	all, err := s.Collect(t.Context(), store.Collecting{Now: time.Now()})
 	if err != nil || !slices.Equal(all, would) || len(all) != 2 { // the config is shared
 		t.Errorf("removed %v, said %v, %v", all, would, err)
 	}
@@ -270,10 +270,10 @@ func TestCollectLeavesYoungPartsAndTakesOldOnes(t *testing.T) {
 	}
 	part := filepath.Join(dir, "ingest", "sha256-"+layerOf(src).Digest.Hex)
 	has := func() bool { _, err := os.Stat(part); return err == nil }
-	if _, err := s.Collect(t.Context(), time.Now(), false); err != nil || !has() {
+	if _, err := s.Collect(t.Context(), store.Collecting{Now: time.Now()}); err != nil || !has() {
 		t.Fatalf("a young part was taken (%v)", err)
 	}
-	all, err := s.Collect(t.Context(), time.Now().Add(8*24*time.Hour), false)
+	all, err := s.Collect(t.Context(), store.Collecting{Now: time.Now().Add(8 * 24 * time.Hour)})
 	if err != nil || has() || len(all) != 1 || !all[0].Part || all[0].Size != 2000 {
 		t.Errorf("%v, %v", all, err)
 	}
@@ -288,7 +288,7 @@ func TestCollectRemovesNothingFromADamagedStore(t *testing.T) {
 	put(t, s, "a", src)
 	must(t, os.WriteFile(filepath.Join(dir, "blobs", "sha256", src.Root.Digest.Hex), []byte("{}"), 0o600))
 	before := files(t, dir)
-	_, err := s.Collect(t.Context(), time.Now(), false)
+	_, err := s.Collect(t.Context(), store.Collecting{Now: time.Now()})
 	if bad, ok := errors.AsType[*store.DamagedError](err); !ok || !slices.Equal(bad.Images(), []string{"a"}) {
 		t.Errorf("got %v", err)
 	}

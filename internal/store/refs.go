@@ -21,6 +21,7 @@ const (
 	wrongSize damage = "wrong size"
 	wrong     damage = "wrong bytes"
 	unread    damage = "unreadable" // a manifest with the right bytes that says nothing
+	noFile    damage = "not a file" // a folder or a link: nothing that vicr's store has
 )
 
 // references are what a manifest or index names.
@@ -57,6 +58,9 @@ func (s *Store) manifest(desc v1.Descriptor) (references, damage, error) {
 	}
 	if desc.Size > transfer.MaxManifest {
 		return refs, unread, nil
+	}
+	if why, err := s.lookup(desc); why == noFile || err != nil {
+		return refs, why, err
 	}
 	f, err := s.open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -111,6 +115,8 @@ func (s *Store) lookup(desc v1.Descriptor) (damage, error) {
 		return missing, nil
 	case err != nil:
 		return "", err
+	case !info.Mode().IsRegular():
+		return noFile, nil
 	case info.Size() != desc.Size:
 		return wrongSize, nil
 	}
@@ -169,6 +175,23 @@ func (r *reach) node(desc v1.Descriptor, says bool) (*node, error) {
 
 // blobs calls each for every file that lies under a digest.
 func (s *Store) blobs(each func(h v1.Hash, size int64) error) error {
+	return s.entries(func(h v1.Hash, e fs.DirEntry) error {
+		if !e.Type().IsRegular() {
+			return nil // nobody's, or somebody else's
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return each(h, info.Size())
+	})
+}
+
+// entries calls each for whatever lies under a digest.
+func (s *Store) entries(each func(h v1.Hash, e fs.DirEntry) error) error {
 	tree := atomicfile.Machine()
 	folder := filepath.Join(s.dir, blobsFolder)
 	algorithms, err := tree.ReadDir(folder)
@@ -182,23 +205,16 @@ func (s *Store) blobs(each func(h v1.Hash, size int64) error) error {
 		if !a.IsDir() {
 			continue
 		}
-		files, err := tree.ReadDir(filepath.Join(folder, a.Name()))
+		found, err := tree.ReadDir(filepath.Join(folder, a.Name()))
 		if err != nil {
 			return err
 		}
-		for _, f := range files {
-			h, err := v1.NewHash(a.Name() + ":" + f.Name())
-			if err != nil || !f.Type().IsRegular() {
-				continue // nobody's, or somebody else's
-			}
-			info, err := f.Info()
-			if errors.Is(err, fs.ErrNotExist) {
+		for _, e := range found {
+			h, err := v1.NewHash(a.Name() + ":" + e.Name())
+			if err != nil {
 				continue
 			}
-			if err != nil {
-				return err
-			}
-			if err := each(h, info.Size()); err != nil {
+			if err := each(h, e); err != nil {
 				return err
 			}
 		}

@@ -27,8 +27,9 @@ type Sink struct {
 	store *Store
 	name  string
 
-	mu    sync.Mutex
-	using *atomicfile.HeldLock // nil: nothing was put yet
+	mu     sync.Mutex
+	using  *atomicfile.HeldLock // nil: nothing was put yet
+	denied error                // why nothing can be put, for what is not there yet
 }
 
 var (
@@ -44,8 +45,9 @@ func (s *Store) Sink(name string) *Sink { return &Sink{store: s, name: name} }
 // is cut short; verified; to the disk; under its digest. A part that is there
 // already is hashed again and gone on with; if it turns out not to fit, the
 // blob is taken from its beginning, once. While another process takes the same
-// blob this one waits. Errors: [*transfer.DigestError], [*UnsafeError], those
-// of open and of the file system.
+// blob this one waits. Errors: [*transfer.DigestError], [*UnsafeError],
+// [*DamagedError] if a folder lies where the blob belongs, those of open and of
+// the file system.
 func (s *Sink) PutBlob(ctx context.Context, desc v1.Descriptor, open transfer.Opener) (int64, error) {
 	path, err := s.store.path(desc.Digest)
 	if err != nil {
@@ -56,6 +58,12 @@ func (s *Sink) PutBlob(ctx context.Context, desc v1.Descriptor, open transfer.Op
 	}
 	if has, err := s.store.has(desc); err != nil || has {
 		return 0, err
+	}
+	if err := s.mayWrite(); err != nil {
+		return 0, err
+	}
+	if info, err := atomicfile.Machine().Stat(filepath.Join(s.store.dir, path)); err == nil && info.IsDir() {
+		return 0, &DamagedError{Dir: s.store.dir, Faults: []Fault{{Digest: desc.Digest, Why: string(noFile)}}}
 	}
 	if err := s.store.prepare(); err != nil {
 		return 0, err
@@ -182,6 +190,9 @@ func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error
 	name := func(index *v1.IndexManifest) error { return s.store.set(index, s.name, root) }
 	if s.store.unchanged(ctx, name) {
 		return nil
+	}
+	if err := s.mayWrite(); err != nil {
+		return err
 	}
 	return s.store.change(ctx, name)
 }

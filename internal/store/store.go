@@ -213,6 +213,13 @@ func (s *Store) path(d v1.Hash) (string, error) {
 	return filepath.Join(blobsFolder, d.Algorithm, d.Hex), nil
 }
 
+// IsPart says whether path is that of a part of a blob in a store or a layout,
+// which the next run goes on with.
+func IsPart(path string) bool {
+	_, err := v1.NewHash(strings.Replace(filepath.Base(path), "-", ":", 1))
+	return err == nil && filepath.Base(filepath.Dir(path)) == ingestFolder
+}
+
 // has says whether the blob is there: under its name, as only a rename of
 // something whole puts it there, and, for what other tools wrote, of the right size.
 func (s *Store) has(desc v1.Descriptor) (bool, error) {

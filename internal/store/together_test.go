@@ -2,12 +2,13 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,27 +20,74 @@ import (
 )
 
 // TestTogetherHelper is what the processes of the next test run: pulls of one
-// name that is taken away each time, or collections, until time is up.
+// name that is taken away each time, or collections, a line for each, until their
+// standard input ends.
 func TestTogetherHelper(t *testing.T) {
-	role, until := os.Getenv("VICR_TEST_ROLE"), os.Getenv("VICR_TEST_UNTIL")
+	role := os.Getenv("VICR_TEST_ROLE")
 	if role == "" {
 		return // this is not the helper process
 	}
-	end, err := strconv.ParseInt(until, 10, 64)
-	must(t, err)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	}()
 	s := store.Open(os.Getenv("VICR_TEST_STORE"))
-	rounds := 0
-	for ; time.Now().UnixNano() < end; rounds++ {
-		if role == "gc" {
-			_, err := s.Collect(t.Context(), time.Now(), false)
-			must(t, err)
-			continue
+	for {
+		select {
+		case <-ended:
+			return
+		default:
 		}
-		pullAndTakeAway(t, s, role)
+		if role == "gc" {
+			_, err := s.Collect(t.Context(), store.Collecting{Now: time.Now()})
+			must(t, err)
+		} else {
+			pullAndTakeAway(t, s, role)
+		}
+		fmt.Println(roundDone)
 	}
-	if rounds < 3 {
-		t.Errorf("%s came to its turn %d times", role, rounds)
+}
+
+// roundDone is what a process says of each round.
+const roundDone = "a round is done"
+
+// A together is one of several processes.
+type together struct {
+	role  string
+	cmd   *exec.Cmd
+	stdin io.Closer
+	out   *rounds
+}
+
+// rounds closes enough after some rounds, or at the end.
+type rounds struct {
+	strings.Builder
+
+	left   int
+	enough chan struct{}
+}
+
+func (r *rounds) Write(p []byte) (int, error) {
+	n, err := r.Builder.Write(p)
+	for range strings.Count(string(p), roundDone) {
+		if r.left--; r.left == 0 {
+			close(r.enough)
+		}
 	}
+	return n, err
+}
+
+func startTogether(t *testing.T, dir, role string, want int) *together {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTogetherHelper$", "-test.count=1")
+	c.Env = append(os.Environ(), "VICR_TEST_ROLE="+role, "VICR_TEST_STORE="+dir)
+	in, err := c.StdinPipe()
+	must(t, err)
+	p := &together{role, c, in, &rounds{left: want, enough: make(chan struct{})}}
+	c.Stdout, c.Stderr = p.out, p.out
+	must(t, c.Start())
+	return p
 }
 
 // pullAndTakeAway puts an image whose blobs others may have left or be removing,
@@ -80,36 +128,53 @@ func (s slow) Commit(ctx context.Context, desc v1.Descriptor, raw []byte) error 
 	return s.Sink.Commit(ctx, desc, raw)
 }
 
+// awaitRounds returns when each has done enough, or one has failed.
+func awaitRounds(all []*together, failed <-chan error) error {
+	for _, p := range all {
+		select {
+		case <-p.out.enough:
+		case err := <-failed:
+			return err
+		}
+	}
+	return nil
+}
+
 // Whoever removes what no image needs takes nothing from those who are about to
 // name it, in whichever process they are.
 func TestCollectingBesidePullsInOtherProcessesLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, store.Open(dir), "stays", sample(1))
-	until := strconv.FormatInt(time.Now().Add(3*time.Second).UnixNano(), 10)
-	type process struct {
-		role string
-		cmd  *exec.Cmd
-		out  *strings.Builder
-	}
-	var all []process
+	const want = 5 // rounds of each
+	var all []*together
 	for _, role := range []string{"one", "two", "gc", "gc"} {
-		c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTogetherHelper$", "-test.count=1")
-		c.Env = append(os.Environ(), "VICR_TEST_ROLE="+role, "VICR_TEST_UNTIL="+until, "VICR_TEST_STORE="+dir)
-		p := process{role, c, &strings.Builder{}}
-		c.Stdout, c.Stderr = p.out, p.out
-		must(t, c.Start())
-		all = append(all, p)
+		all = append(all, startTogether(t, dir, role, want))
+	}
+	failed := make(chan error, len(all))
+	var ends sync.WaitGroup
+	for _, p := range all {
+		ends.Go(func() {
+			if err := p.cmd.Wait(); err != nil {
+				failed <- fmt.Errorf("%s: %w\n%s", p.role, err, p.out)
+			}
+		})
+	}
+	if err := awaitRounds(all, failed); err != nil {
+		t.Error(err)
 	}
 	for _, p := range all {
-		if err := p.cmd.Wait(); err != nil {
-			t.Errorf("%s: %v\n%s", p.role, err, p.out)
-		}
+		_ = p.stdin.Close()
+	}
+	ends.Wait()
+	close(failed)
+	for err := range failed {
+		t.Error(err)
 	}
 	if _, err := store.Open(dir).Verify(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
-	if _, err := store.Open(dir).Collect(t.Context(), time.Now(), false); err != nil {
+	if _, err := store.Open(dir).Collect(t.Context(), store.Collecting{Now: time.Now()}); err != nil {
 		t.Error(err)
 	}
 	if n := len(files(t, dir)); n != len(sample(1).Content) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -19,7 +20,7 @@ import (
 // A Fault is a blob that is of no use.
 type Fault struct {
 	Digest v1.Hash
-	Why    string   // "missing", "wrong size", "wrong bytes" or "unreadable"
+	Why    string   // "missing", "wrong size", "wrong bytes", "unreadable" or "not a file"
 	Images []string // names, or digests of images without one, that need it; empty: none does
 }
 
@@ -40,14 +41,26 @@ type DamagedError struct {
 
 func (e *DamagedError) Error() string {
 	one := e.Faults[0]
-	text := fmt.Sprintf("%q is damaged: %s has %s", e.Dir, one.Digest, one.Why)
-	if one.Why == string(missing) {
-		text = fmt.Sprintf("%q is damaged: %s is missing", e.Dir, one.Digest)
+	verb := "has"
+	if damage(one.Why) == missing || damage(one.Why) == noFile {
+		verb = "is"
 	}
+	text := fmt.Sprintf("%q is damaged: %s %s %s", e.Dir, one.Digest, verb, one.Why)
 	if more := len(e.Faults) - 1; more > 0 {
 		text += fmt.Sprintf(", and so on with %d more", more)
 	}
 	return text
+}
+
+// NoFiles are the paths of what is there instead of a blob. Nothing here removes it.
+func (e *DamagedError) NoFiles() []string {
+	var all []string
+	for _, f := range e.Faults {
+		if f.Why == string(noFile) {
+			all = append(all, filepath.Join(e.Dir, blobsFolder, f.Digest.Algorithm, f.Digest.Hex))
+		}
+	}
+	return all
 }
 
 // Images are the names of all images that cannot be used.
@@ -86,6 +99,15 @@ func (s *Store) Verify(ctx context.Context, onEvent func(transfer.Event)) (v Ver
 		v.Blobs++
 		v.Bytes += size
 		return err
+	})
+	if err != nil {
+		return v, err
+	}
+	err = s.entries(func(h v1.Hash, e fs.DirEntry) error {
+		if !e.Type().IsRegular() {
+			faults[h] = &Fault{Digest: h, Why: string(noFile)}
+		}
+		return nil
 	})
 	if err != nil {
 		return v, err

@@ -84,6 +84,7 @@ type DigestError struct {
 	Got  v1.Hash // zero when the size is wrong
 	Size int64   // bytes seen, when the size is wrong
 	Of   int64   // bytes expected
+	Told bool    // Got is what a registry says of what it was sent
 }
 
 func (e *DigestError) Error() string {
