@@ -90,7 +90,7 @@ var noTwin = map[string]bool{
 	"accept-new": true, "insecure": true, "restart": true, "half": true, "root-waits": true, "how": true, "speaks": true, "client-key": true, "client-cert": true, "insecure-skip-verify": true, "plain-http": true,
 	"allow-insecure-credentials": true, "yes": true, "force": true, "root": true, "ca-file": true,
 	"src-ca-file": true, "src-insecure-skip-verify": true, "src-plain-http": true, "dest-ca-file": true, "dest-insecure-skip-verify": true, "dest-plain-http": true,
-	"realm": true, "create-project": true, "public": true, "fingerprint": true, "all": true, "keep-recorded": true, "password": true, "help": true, "version": true,
+	"realm": true, "create-project": true, "public": true, "fingerprint": true, "all": true, "parts": true, "keep-recorded": true, "password": true, "help": true, "version": true,
 }
 
 // twin is the variable that sets a flag.

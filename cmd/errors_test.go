@@ -28,6 +28,7 @@ import (
 	"github.com/vicr-cli/vicr/internal/proof"
 	"github.com/vicr-cli/vicr/internal/ref"
 	"github.com/vicr-cli/vicr/internal/registry"
+	"github.com/vicr-cli/vicr/internal/settings"
 	"github.com/vicr-cli/vicr/internal/store"
 	"github.com/vicr-cli/vicr/internal/transfer"
 	"github.com/vicr-cli/vicr/internal/trust"
@@ -147,7 +148,7 @@ func samples() []error {
 		&wire.Error{Kind: wire.Silent, Err: bad}, &wire.Error{Kind: wire.BadAnswer, Err: &wire.AnswerError{}}, &wire.Error{Kind: wire.TooLarge, Err: &wire.TooLargeError{}},
 		&engine.UnavailableError{}, &engine.UnavailableError{Err: fs.ErrPermission}, engine.ErrNoEngine,
 		&engine.LoadError{}, &engine.SaveError{}, &engine.ResponseError{}, &engine.ContextError{}, &doctorError{}, &driftError{}, &driftError{remedies: []string{""}}, &unrecordedError{},
-		&atomicfile.LockedError{}, &change.UnsafeError{}, &change.DoubtError{Host: "h"}, &homeError{&atomicfile.ParentError{}}, &store.UnsafeError{}, &store.LayoutError{}, &auth.HelperError{}, &auth.ConfigError{},
+		&atomicfile.LockedError{}, &change.UnsafeError{}, &change.DoubtError{Host: "h"}, &homeError{&atomicfile.ParentError{}}, &store.UnsafeError{}, &store.LayoutError{}, &auth.HelperError{}, &auth.ConfigError{}, &settings.FileError{},
 		syscall.EADDRINUSE, syscall.ELOOP, &edit.SyntaxError{}, &change.ProgramError{}, &change.ReloadError{},
 		&atomicfile.NotRegularError{}, &machine.NotRegularError{}, atomicfile.ErrTooLarge, machine.ErrTooLarge,
 		&change.JournalError{}, &change.PlanError{}, &change.ChangedError{}, atomicfile.ErrBusy,

@@ -6,19 +6,16 @@ import "net/http"
 // themselves. What it adds goes to this registry's token service alone, also
 // where one context serves two registries.
 type Scoped struct {
-	inner    http.RoundTripper
-	scopes   []string
-	loggedIn bool
+	*Transport
+
+	scopes []string
 }
 
 // For has tokens good for scopes too, as [WithScope] does for a context: one
 // token then does for several requests.
-func (t *Transport) For(scopes ...string) Scoped { return Scoped{t, scopes, t.LoggedIn()} }
-
-// LoggedIn is that of [Transport].
-func (s Scoped) LoggedIn() bool { return s.loggedIn }
+func (t *Transport) For(scopes ...string) Scoped { return Scoped{t, scopes} }
 
 // RoundTrip is that of [Transport].
 func (s Scoped) RoundTrip(req *http.Request) (*http.Response, error) {
-	return s.inner.RoundTrip(req.WithContext(WithScope(req.Context(), s.scopes...)))
+	return s.Transport.RoundTrip(req.WithContext(WithScope(req.Context(), s.scopes...)))
 }
