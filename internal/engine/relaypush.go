@@ -176,10 +176,11 @@ func (p *pushing) run(ctx context.Context, s *session, taken *relay.Push) error 
 		return err
 	}
 	layers, ended := newLayerEvents(p.layers(), p.on), make(chan error, 1)
-	go func() {
+	var following sync.WaitGroup
+	following.Go(func() {
 		words, err := follow(res, layers.heard)
 		ended <- p.engine.ended(ctx, op, words, err)
-	}()
+	})
 	var enough <-chan struct{}
 	if keeps(p.now) {
 		enough = taken.Committed()
@@ -193,7 +194,7 @@ func (p *pushing) run(ctx context.Context, s *session, taken *relay.Push) error 
 		p.finish(layers, taken)
 		p.hangUp = func() {
 			stop()
-			<-ended
+			following.Wait()
 			_ = res.Close()
 		}
 		return nil
