@@ -35,6 +35,27 @@ func TestRealPullOfAnotherPlatform(t *testing.T) {
 	}
 }
 
+// An engine that fetches an image by itself takes what is in no index for what it
+// was asked for.
+func TestRealPullOfAnImageForAnotherPlatform(t *testing.T) {
+	t.Parallel()
+	other := "arm64"
+	if runtime.GOARCH == other {
+		other = "amd64"
+	}
+	image := registryHost + "/library/app:1"
+	want := image + " is for linux/" + runtime.GOARCH + ", not for linux/" + other
+	for _, e := range relayEngines() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			w := newRelayWorld(t, e.engine(t))
+			if got := w.must(t, w.argv("pull", "--platform", "linux/"+other, image)...); !strings.Contains(got.Stderr, want) {
+				t.Errorf("not warned of it: %s", got.Stderr)
+			}
+		})
+	}
+}
+
 // available checks for which architectures the engine has all of an image.
 func (w *relayWorld) available(t *testing.T, name string, architectures ...string) {
 	t.Helper()

@@ -125,7 +125,7 @@ func pullOne(ctx context.Context, a *app, img ref.Image, at place, o pullOptions
 		if err == nil {
 			a.loaded(ctx, at, img, img, p, moved)
 		}
-	case err == nil:
+	case err == nil && moved.Bytes > 0 && moved.Resolved.MediaType.IsImage():
 		tellOther(ctx, src, p, other)
 	}
 	done()
@@ -146,7 +146,7 @@ func (a *app) whenOther(img ref.Image, asked string, want *v1.Platform) func(v1.
 	}
 }
 
-// tellOther is for what an engine fetched by itself.
+// tellOther is for a single image that an engine fetched by itself.
 func tellOther(ctx context.Context, src transfer.Source, want *v1.Platform, other func(v1.Platform)) {
 	if other == nil {
 		return
