@@ -82,6 +82,7 @@ func (e errSignal) Error() string { return "interrupted" }
 // Main runs the command line args and returns the exit code.
 func Main(args []string, e Env) int {
 	noDump()
+	keepMemory(usualMemory)
 	ctx, stop := withSignals(context.Background())
 	defer stop()
 	a := &app{env: e, args: args}

@@ -47,6 +47,7 @@ func (a *app) openPlace(ctx context.Context, p ref.Place) (place, error) {
 	if err != nil {
 		return nil, err
 	}
+	keepMemory(engineMemory)
 	return enginePlace{e}, nil
 }
 
