@@ -205,6 +205,7 @@ func (a *app) fromSettings(c *cobra.Command, file string) error {
 		if err := c.Flags().Set(name, value); err != nil {
 			return usagef("%s: %s: %s", file, name, err)
 		}
+		f.Changed = false // a default: tag --remote refuses an --in that was given
 	}
 	return nil
 }

@@ -28,8 +28,8 @@ func TestSettingsAreNotReadUnderSudo(t *testing.T) {
 		if err := a.fromSettings(pull, file); err != nil {
 			t.Fatal(err)
 		}
-		if got := pull.Flags().Lookup("to").Value.String(); got != want {
-			t.Errorf("SUDO_UID %q: --to %s, want %s", sudo, got, want)
+		if to := pull.Flags().Lookup("to"); to.Value.String() != want || to.Changed {
+			t.Errorf("SUDO_UID %q: --to %s, want %s; as if typed: %t", sudo, to.Value, want, to.Changed)
 		}
 	}
 }

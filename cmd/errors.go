@@ -280,7 +280,7 @@ var rulesAfter = []rule{
 		code: codeFailed, when: "docker's config.json cannot be read", match: is[*auth.ConfigError],
 		try: "mend the file or move it away; vicr leaves it as it is",
 	},
-	{code: codeFailed, when: "vicr's settings cannot be read", match: is[*settings.FileError], try: "mend the file or move it away; vicr config set writes a new one"},
+	{code: codeFailed, when: "vicr's settings cannot be read", match: is[*settings.FileError], try: "mend the file or move it away: vicr config set then writes a new one"},
 	{code: codeFailed, when: "another program listens on the port of the sandbox", match: wraps(syscall.EADDRINUSE), try: "vicr sandbox --port 0 takes one that is free"},
 	{code: codeFailed, when: "a configuration file cannot be edited without changing what somebody else wrote", match: is[*edit.SyntaxError], try: "mend the line that is named, or make the change by hand"},
 	{code: codeFailed, when: "a program that makes a change count failed", match: either[*change.ProgramError, *change.ReloadError], try: "run the program that is named by hand to see what it says"},

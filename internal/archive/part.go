@@ -56,7 +56,7 @@ func sweepParts(own string) error {
 			continue
 		}
 		if left, err := atomicfile.OpenIngest(path); err == nil {
-			_ = left.Discard() //nolint:errcheck // as above
+			_ = left.Discard() //nolint:errcheck // one that stays is found by the next run
 		}
 	}
 	return nil

@@ -111,18 +111,18 @@ func (e *Engine) remove(ctx context.Context, name string) error {
 	return e.failure(ctx, name, err)
 }
 
-// taggedName is img without its digest, and its tag; both are "" when img has
-// a digest alone, under which no engine can be told to keep an image.
-func taggedName(img string) (name, tag string, err error) { //nolint:unparam // the tag goes with the name
+// taggedName is img with a tag and without its digest; "" when img has a digest
+// alone, under which no engine can be told to keep an image.
+func taggedName(img string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(img)
 	if err != nil {
-		return "", "", fmt.Errorf("image %q: %w", img, err)
+		return "", fmt.Errorf("image %q: %w", img, err)
 	}
 	if tagged, ok := named.(reference.Tagged); ok {
-		return named.Name() + ":" + tagged.Tag(), tagged.Tag(), nil
+		return named.Name() + ":" + tagged.Tag(), nil
 	}
 	if _, ok := named.(reference.Digested); ok {
-		return "", "", nil
+		return "", nil
 	}
-	return named.Name() + ":latest", "latest", nil
+	return named.Name() + ":latest", nil
 }

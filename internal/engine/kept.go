@@ -95,7 +95,7 @@ func (p *pushing) keptIn(manifest v1.Hash) (repositories []string) {
 	for _, repo := range p.o.Blobs.Repositories(registryKey(p.img), manifest) {
 		add(repo)
 	}
-	own, _, _ := taggedName(p.img.String())
+	own, _ := taggedName(p.img.String())
 	for _, text := range p.now.RepoTags {
 		if repo, here := strings.CutPrefix(text, p.img.Host.String()+"/"); here && text != own {
 			add(repositoryOf(repo))

@@ -13,7 +13,7 @@ import (
 // images as they came may name some for platforms that it does not hold; then the
 // one for its own platform is given out.
 func (e *Engine) imageIn(ctx context.Context, a *archive.Archive, image string) (*archive.Image, error) {
-	name, _, err := taggedName(image)
+	name, err := taggedName(image)
 	if err != nil || name == "" {
 		name = image
 	}

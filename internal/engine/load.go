@@ -31,7 +31,7 @@ type load struct {
 
 // startLoad begins a load. It lives longer than ctx: whoever has it ends it.
 func (e *Engine) startLoad(ctx context.Context, image string) (*load, error) {
-	name, _, err := taggedName(image)
+	name, err := taggedName(image)
 	if err != nil {
 		return nil, err
 	}

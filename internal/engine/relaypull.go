@@ -39,7 +39,7 @@ type pulling struct {
 // takes one HEAD. Errors are those of src, a [*ResponseError], an
 // [*UnavailableError], or [ErrNoRelay].
 func (r *Relay) Pull(ctx context.Context, img ref.Image, src transfer.Source, head Header, platform v1.Platform, on func(transfer.Event)) (transfer.Result, error) {
-	name, _, err := taggedName(r.o.named(img))
+	name, err := taggedName(r.o.named(img))
 	if err != nil || name == "" {
 		return transfer.Result{}, errors.Join(err, ErrNoRelay) // a digest alone is no name that can be given
 	}
@@ -265,7 +265,7 @@ func (p *pulling) remember(id string) {
 // says, since no relay could be used: the next pull then asks the registry for no
 // more than what the name stands for.
 func (r *Relay) Loaded(ctx context.Context, img ref.Image, platform v1.Platform, moved transfer.Result) {
-	name, _, err := taggedName(r.o.named(img))
+	name, err := taggedName(r.o.named(img))
 	if err != nil || name == "" {
 		return
 	}

@@ -253,7 +253,7 @@ func (p parcel) lookFor() []string {
 // engines with the containerd store, and docker's own manifest.json for those
 // without (moby image/tarexport/load.go).
 func describe(image string, root v1.Descriptor, raw []byte) (parcel, error) {
-	name, _, err := taggedName(image)
+	name, err := taggedName(image)
 	if err != nil {
 		return parcel{}, err
 	}

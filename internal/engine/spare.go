@@ -197,7 +197,7 @@ func (s *Sink) renew() {
 
 // adopt gives the name to the image that the engine has already.
 func (s *Sink) adopt(ctx context.Context) error {
-	name, _, err := taggedName(s.image)
+	name, err := taggedName(s.image)
 	if err != nil || name == "" {
 		return err
 	}
