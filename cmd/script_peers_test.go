@@ -141,12 +141,12 @@ func connectProxy(ts *testscript.TestScript, addr string) (proxy string) {
 			return
 		}
 		defer there.Close()
-		w.WriteHeader(http.StatusOK)
-		here, _, err := w.(http.Hijacker).Hijack()
+		here, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
 		}
 		defer here.Close()
+		io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n") // only now: what came before would be in the server's buffer
 		go func() {
 			io.Copy(there, here)
 			there.Close()
