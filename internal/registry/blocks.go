@@ -101,9 +101,6 @@ type piece struct {
 // readParts reads src in pieces of size bytes, until its end or that of ctx. A
 // read that waits when ctx ends has to end by itself.
 func readParts(ctx context.Context, src io.Reader, size int64, m *partMemory) *parts {
-	if size > streamChunk { // the registry wants it
-		m = newPartMemory(1, size)
-	}
 	p := &parts{full: make(chan piece), memory: m}
 	go func() {
 		defer close(p.full)
