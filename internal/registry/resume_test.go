@@ -225,7 +225,7 @@ func TestAPeerThatTricklesIsGivenUp(t *testing.T) {
 	s := newShelf(mib)
 	front := testkit.NewFront(t, s)
 	front.Always(testkit.On("GET", "/v2/"), testkit.Fault{Act: testkit.Stall, At: 1 << 10})
-	got, err := readBlob(t, plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), 50*time.Millisecond), s.desc, 0)
+	got, err := readBlob(t, plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), 300*time.Millisecond), s.desc, 0)
 	if wire.KindOf(err) != wire.Silent {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
