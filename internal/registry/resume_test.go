@@ -234,6 +234,22 @@ func TestAPeerThatTricklesIsGivenUp(t *testing.T) {
 	}
 }
 
+// A line that breaks again and again after a few bytes is given up, though each
+// try brings some.
+func TestALineThatBringsLittleIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newShelf(mib)
+	front := testkit.NewFront(t, s)
+	front.Always(testkit.On("GET", "/v2/"), testkit.Fault{Act: testkit.Reset, At: 1 << 10})
+	got, err := readBlob(t, plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), patience), s.desc, 0)
+	if wire.KindOf(err) != wire.Unreachable {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if n := len(front.Seen(nil)); n != 40 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // A server without ranges is read from the start, and what was had is skipped.
 func TestABrokenLineToAServerWithoutRanges(t *testing.T) {
 	t.Parallel()
