@@ -86,6 +86,10 @@ func TestWhatIsSharedIsBounded(t *testing.T) {
 	t.Parallel()
 	below := &keeping{Sink: &transfertest.Sink{}}
 	s := new(transfer.Shared).Over(below)
+	k, ok := s.(transfer.Keeper)
+	if !ok {
+		t.Fatal("it keeps nothing")
+	}
 	raw := make([]byte, transfer.MaxManifest)
 	const images = 6
 	for n := range byte(images) {
@@ -94,7 +98,7 @@ func TestWhatIsSharedIsBounded(t *testing.T) {
 		if err := s.PutManifest(t.Context(), desc, raw); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = s.(transfer.Keeper).Kept(t.Context(), desc)
+		_, _ = k.Kept(t.Context(), desc) // what it lacks is counted
 	}
 	if below.asked != images-4 {
 		t.Errorf("%d of %d are not in memory", below.asked, images)
