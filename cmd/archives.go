@@ -3,7 +3,9 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,6 +87,10 @@ func (p *archivePlace) write(n int) (err error) {
 	}
 	if p.place.File != ref.Stream {
 		p.out, err = archive.Create(p.place.File, n, p.options())
+		if errors.Is(err, fs.ErrNotExist) {
+			text := fmt.Sprintf("%s: there is no folder %q", p, filepath.Dir(p.place.File))
+			return &usageError{text: text, hint: "make the folder, or name a file in another one"}
+		}
 		return p.asFile(err, "output")
 	}
 	out := p.app.env.Stdout

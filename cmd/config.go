@@ -144,8 +144,9 @@ func runConfigSet(ctx context.Context, a *app, name, value string) error {
 // checkSetting says whether the flag would take the value if it was typed.
 func checkSetting(env Env, name, value string) error {
 	other := &app{env: env}
-	if err := flagOf(newRoot(other), name).Value.Set(value); err != nil {
-		return usagef("%s: %s", name, err)
+	f := flagOf(newRoot(other), name)
+	if err := f.Value.Set(value); err != nil {
+		return notTaken(f, value, err)
 	}
 	switch name {
 	case "from", "in", "to":
@@ -203,7 +204,7 @@ func (a *app) fromSettings(c *cobra.Command, file string) error {
 			continue
 		}
 		if err := c.Flags().Set(name, value); err != nil {
-			return usagef("%s: %s: %s", file, name, err)
+			return usagef("%s: %s", file, flagError(c, err))
 		}
 		f.Changed = false // a default: tag --remote refuses an --in that was given
 	}

@@ -209,6 +209,8 @@ func notFoundHints(err error, host string) []string {
 		if img, err := ref.ParseImage(r.Image); err == nil {
 			return []string{"the repositories that exist: vicr ls " + img.Host.String() + "/" + r.Project()}
 		}
+	case is[*notStoredError](err):
+		return []string{"what is there: vicr store ls"}
 	case errors.As(err, &local):
 		return []string{"get it first, with vicr pull, or give it this name, with vicr tag"}
 	}

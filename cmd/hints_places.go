@@ -63,6 +63,12 @@ type notInEngineError struct{ err error }
 func (e *notInEngineError) Error() string { return e.err.Error() }
 func (e *notInEngineError) Unwrap() error { return e.err }
 
+// A notStoredError says that vicr's store lacks what was to be taken out of it.
+type notStoredError struct{ err error }
+
+func (e *notStoredError) Error() string { return e.err.Error() }
+func (e *notStoredError) Unwrap() error { return e.err }
+
 func inEngine(err error) error {
 	if !errors.Is(err, transfer.ErrNotFound) {
 		return err

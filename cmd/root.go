@@ -76,6 +76,9 @@ func flagError(_ *cobra.Command, err error) error {
 	if errors.As(err, &ours) {
 		return ours
 	}
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return notTaken(bad.GetFlag(), bad.GetValue(), bad.Unwrap())
+	}
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" {
 		// The letters that follow may be a password.

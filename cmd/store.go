@@ -170,6 +170,9 @@ func runStoreRemove(ctx context.Context, a *app, names []string) error {
 	s := a.openStore().store
 	return forEach(ctx, a, names, func(name string) error {
 		removed, err := s.Remove(ctx, name)
+		if is[*store.NameError](err) {
+			return &notStoredError{err}
+		}
 		if err != nil {
 			return err
 		}

@@ -114,6 +114,7 @@ func TestBrokenArchivesAreCalledThat(t *testing.T) {
 		"xz":                  {[]byte("\xfd7zXZ\x00xxxxxxxxxxxxxx"), "xz"},
 		"bzip2":               {[]byte("BZh91AY"), "bzip2"},
 		"gzip cut":            {gzipped(t, pack(t, saved(t, "app:1", layer)...))[:200], "breaks off"},
+		"gzip with a bad sum": {flippedFromEnd(gzipped(t, append(pack(t, saved(t, "app:1", layer)...), make([]byte, 1<<20)...)), 8), "damaged"},
 		"gzip of no tar":      {gzipped(t, []byte("x")), "no tar"},
 		"zstd of no tar":      {zstded(t, bytes.Repeat([]byte("x"), 2000)), "no tar"},
 		"zstd damaged":        {append(zstded(t, pack(t, saved(t, "app:1", layer)...))[:100], 0xff, 0xff, 0xff), "it"},
@@ -139,6 +140,12 @@ func TestBrokenArchivesAreCalledThat(t *testing.T) {
 			}
 		})
 	}
+}
+
+// flippedFromEnd has one bit of another value, n bytes before the end.
+func flippedFromEnd(data []byte, n int) []byte {
+	data[len(data)-n] ^= 1
+	return data
 }
 
 func TestArchivesWithoutImagesSaySo(t *testing.T) {

@@ -189,7 +189,7 @@ func (s *Sink) Commit(ctx context.Context, root v1.Descriptor, raw []byte) error
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	name := taggedName(s.name)
+	name := taggedName(w.o.Format, s.name)
 	w.images = slices.DeleteFunc(w.images, func(i Named) bool { return name != "" && i.Name == name })
 	w.images = append(w.images, Named{name, root, slices.Clone(raw)})
 	w.want--
@@ -208,8 +208,8 @@ func (s *Sink) Close() error { return nil }
 
 // taggedName is name without its digest; "" if it has a digest alone, under
 // which no engine can be told to keep an image. What is no name in docker's
-// grammar stays as it is.
-func taggedName(name string) string {
+// grammar stays as it is; docker load takes no name without a tag.
+func taggedName(f Format, name string) string {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
 		return name
@@ -219,6 +219,9 @@ func taggedName(name string) string {
 	}
 	if _, ok := named.(reference.Digested); ok {
 		return ""
+	}
+	if f == Docker {
+		return reference.TagNameOnly(named).String()
 	}
 	return name
 }

@@ -188,6 +188,39 @@ func TestNamesAreWrittenAsOthersReadThem(t *testing.T) {
 	}
 }
 
+// docker load refuses a whole archive for one name without a tag; in a layout such
+// a name may be a tag.
+func TestANameWithoutATag(t *testing.T) {
+	t.Parallel()
+	for f, want := range map[archive.Format]map[string]string{
+		archive.OCI:    {"org.opencontainers.image.ref.name": "app", "io.containerd.image.name": "app"},
+		archive.Docker: {"org.opencontainers.image.ref.name": "latest", "io.containerd.image.name": "docker.io/library/app:latest"},
+	} {
+		documents := map[string][]byte{}
+		var b bytes.Buffer
+		w := archive.Stream(&b, 1, options(t, f))
+		put(t, w, "app", sample(1), 1)
+		must(t, w.Close())
+		for r := tar.NewReader(&b); ; {
+			h, err := r.Next()
+			if err == io.EOF {
+				break
+			}
+			must(t, err)
+			documents[h.Name], err = io.ReadAll(r)
+			must(t, err)
+		}
+		var index v1.IndexManifest
+		must(t, json.Unmarshal(documents["index.json"], &index))
+		if got := index.Manifests[0].Annotations; !mapsEqual(got, want) {
+			t.Errorf("%v: %v", f, got)
+		}
+		if f == archive.Docker && !bytes.Contains(documents["manifest.json"], []byte(`"RepoTags":["docker.io/library/app:latest"]`)) {
+			t.Errorf("%s", documents["manifest.json"])
+		}
+	}
+}
+
 func mapsEqual(a, b map[string]string) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
 
 // What fails leaves the archive that was there, and nothing beside it.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -42,7 +43,9 @@ func (r *Repository) Holds(ctx context.Context, root v1.Descriptor) (bool, error
 
 // Tag gives what the image's name stands for more tags in this repository, with
 // one request to get the manifest and one for each tag; no blob is moved. In
-// between begin is told what gets the tags; it may be nil. Errors are those of [Repository.Resolve] and [Repository.Commit].
+// between begin is told what gets the tags; it may be nil. Errors are those of
+// [Repository.Resolve] and [Repository.Commit], and a [*transfer.ManifestError] for
+// what is no manifest at all.
 func (r *Repository) Tag(ctx context.Context, begin func(v1.Descriptor), tags ...string) (v1.Descriptor, error) {
 	desc, err := r.Resolve(ctx)
 	if err != nil {
@@ -51,6 +54,9 @@ func (r *Repository) Tag(ctx context.Context, begin func(v1.Descriptor), tags ..
 	raw, err := r.Manifest(ctx, desc)
 	if err != nil {
 		return desc, err
+	}
+	if !json.Valid(raw) { // some other page, which the same server may take with 200 too
+		return desc, &transfer.ManifestError{Digest: desc.Digest, Why: "is no JSON"}
 	}
 	if begin != nil {
 		begin(desc)

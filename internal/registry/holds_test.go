@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -170,6 +171,21 @@ func TestTag(t *testing.T) {
 		}
 	}
 	if _, err := s.open(t, "demo/app:9").Tag(t.Context(), nil, "4"); err == nil || s.seen(http.MethodPut, "/manifests/4") != 0 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A page that answers everything, such as that of a proxy which wants a login, is
+// no image that gets a name.
+func TestTagOfAPage(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<html>log in</html>"))
+		return true
+	})
+	_, err := s.open(t, "demo/app:1").Tag(t.Context(), nil, "2")
+	if _, ok := errors.AsType[*transfer.ManifestError](err); !ok || s.seen(http.MethodPut, "") != 0 {
 		t.Errorf("got %v", err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -185,7 +187,7 @@ func TestWhatIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-// Weak tags, and those of another host, say nothing.
+// Weak tags say nothing.
 func TestEntityTagsThatSayNothing(t *testing.T) {
 	t.Parallel()
 	s := newShelf(mib)
@@ -196,6 +198,33 @@ func TestEntityTagsThatSayNothing(t *testing.T) {
 	got, err := readBlob(t, plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), patience), s.desc, 0)
 	if err != nil || !bytes.Equal(got, s.data) {
 		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+// Nor do the tags of two hosts that have the same blob.
+func TestEntityTagsOfTwoHosts(t *testing.T) {
+	t.Parallel()
+	s := newShelf(mib)
+	var asked, elsewhere atomic.Int64
+	storage := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		elsewhere.Add(1)
+		w.Header().Set("Etag", `"2"`)
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(storage.Close)
+	first := serve(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if asked.Add(1) > 1 {
+			http.Redirect(w, r, storage.URL+r.URL.Path, http.StatusTemporaryRedirect)
+			return true
+		}
+		w.Header().Set("Etag", `"1"`)
+		w.Header().Set("Content-Length", strconv.Itoa(len(s.data)))
+		_, _ = w.Write(s.data[:300_000])
+		panic(http.ErrAbortHandler)
+	})
+	got, err := readBlob(t, first.open(t, "demo/app:1"), s.desc, 0)
+	if err != nil || !bytes.Equal(got, s.data) || elsewhere.Load() != 1 {
+		t.Errorf("%d bytes, %v, asked for %d times elsewhere", len(got), err, elsewhere.Load())
 	}
 }
 
@@ -225,11 +254,27 @@ func TestAPeerThatTricklesIsGivenUp(t *testing.T) {
 	s := newShelf(mib)
 	front := testkit.NewFront(t, s)
 	front.Always(testkit.On("GET", "/v2/"), testkit.Fault{Act: testkit.Stall, At: 1 << 10})
-	got, err := readBlob(t, plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), 50*time.Millisecond), s.desc, 0)
+	got, err := readBlob(t, plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), 300*time.Millisecond), s.desc, 0)
 	if wire.KindOf(err) != wire.Silent {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	if n := len(front.Seen(nil)); n != 5 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// A line that breaks again and again after a few bytes is given up, though each
+// try brings some.
+func TestALineThatBringsLittleIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newShelf(mib)
+	front := testkit.NewFront(t, s)
+	front.Always(testkit.On("GET", "/v2/"), testkit.Fault{Act: testkit.Reset, At: 1 << 10})
+	got, err := readBlob(t, plain(t, strings.TrimPrefix(front.Serve(t).URL, "http://"), patience), s.desc, 0)
+	if wire.KindOf(err) != wire.Unreachable {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if n := len(front.Seen(nil)); n != 40 {
 		t.Errorf("%d requests", n)
 	}
 }

@@ -177,7 +177,7 @@ func (l *loader) image(ctx context.Context, desc v1.Descriptor) (*ImageInfo, err
 	}
 	c, err := v1.ParseConfigFile(bytes.NewReader(raw))
 	if err != nil {
-		return nil, &ManifestError{Digest: n.desc.Digest, Why: "has a config that cannot be read: " + quoted(err.Error())}
+		return nil, &ManifestError{Digest: n.desc.Digest, Why: "has a config that cannot be read: " + unreadable(err)}
 	}
 	i.fill(c)
 	return i, nil

@@ -3,6 +3,7 @@ package transfer
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -46,7 +47,7 @@ func parse(desc v1.Descriptor, raw []byte) (*node, error) {
 	}
 	var doc document
 	if err := json.Unmarshal(raw, &doc); err != nil {
-		return bad("cannot be read: " + quoted(err.Error()))
+		return bad("cannot be read: " + unreadable(err))
 	}
 	if desc.MediaType.IsSchema1() || doc.MediaType.IsSchema1() || doc.SchemaVersion == 1 || len(doc.FSLayers) > 0 {
 		return bad(schema1)
@@ -144,4 +145,17 @@ func quoted(s string) string {
 		s = string(bytes.ToValidUTF8([]byte(s[:limit]), nil)) + "..."
 	}
 	return strconv.Quote(s)
+}
+
+// unreadable says why JSON is not what it should be; json's own words for a
+// value of another kind are about types of this program.
+func unreadable(err error) string {
+	other, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case !ok:
+		return quoted(err.Error())
+	case other.Field == "":
+		return "it is not a JSON object"
+	}
+	return quoted(other.Field) + " in it is of another kind than it should be"
 }

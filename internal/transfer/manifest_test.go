@@ -56,6 +56,8 @@ func TestManifestsThatAreRefused(t *testing.T) {
 		"schema 1, signed":                               {types.DockerManifestSchema1Signed, `{"schemaVersion":1}`, "schema 1"},
 		"schema 1 in disguise":                           {types.DockerManifestSchema2, `{"schemaVersion":1,"fsLayers":[]}`, "schema 1"},
 		"not JSON":                                       {types.OCIManifestSchema1, "<html>\x1b[2J", "cannot be read"},
+		"no object":                                      {types.OCIManifestSchema1, "[]", "cannot be read: it is not a JSON object"},
+		"no list of layers":                              {types.OCIManifestSchema1, `{"schemaVersion":2,"layers":"x"}`, `cannot be read: "layers" in it is of another kind`},
 		"something after the JSON":                       {types.OCIManifestSchema1, image(desc(digestA, 1)) + "{}", "cannot be read"},
 		"path for a digest":                              {types.OCIManifestSchema1, image(desc("sha256:../../../../etc/passwd", 1)), "cannot be read"},
 		"upper-case digest":                              {types.OCIManifestSchema1, image(desc("sha256:"+strings.Repeat("A", 64), 1)), "cannot be read"},
