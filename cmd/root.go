@@ -81,7 +81,7 @@ func flagError(_ *cobra.Command, err error) error {
 		// The letters that follow may be a password.
 		return usagef("unknown flag -%s", unknown.GetSpecifiedName())
 	}
-	return usagef("%s", err)
+	return usagef("%s", flagWhy(err))
 }
 
 // exactly, atMost and atLeast are cobra's checks with our words and exit code.
