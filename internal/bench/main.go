@@ -24,6 +24,7 @@ type options struct {
 	rows                 *regexp.Regexp
 	add                  bool
 	out                  string
+	profiles             string // folder; empty: none are taken
 	dir, diskDir         string
 }
 
@@ -36,6 +37,7 @@ func main() {
 	flag.StringVar(&rows, "rows", ".", "only rows whose GROUP/NAME fits this `pattern`; the groups are small, pull, push, counts, engine, newest, history")
 	flag.BoolVar(&o.add, "add", false, "keep in the report what earlier runs measured and this one does not")
 	flag.StringVar(&o.out, "out", "", "write the report into this `folder`, with its pictures, after each row; else to standard output")
+	flag.StringVar(&o.profiles, "profile", "", "have perf take a profile of the whole machine during each run, into this `folder`, and write no report")
 	flag.StringVar(&o.dir, "dir", "/dev/shm/vicr-bench", "a `folder` in memory")
 	flag.StringVar(&o.diskDir, "disk", filepath.Join(os.TempDir(), "vicr-bench"), "a `folder` on disk")
 	flag.Parse()
@@ -53,6 +55,9 @@ func begin(ctx context.Context, o options, rows, makeImages string) (err error) 
 	}
 	if o.rows, err = regexp.Compile(rows); err != nil {
 		return err
+	}
+	if o.profiles != "" {
+		o.out = "" // perf takes its part of the time
 	}
 	b := &bench{options: o, log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
 	defer b.stop()
@@ -133,7 +138,11 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err := installPeers(ctx, b.bin); err != nil {
 		return err
 	}
-	build := exec.CommandContext(ctx, "go", "build", releaseTrim, "-ldflags="+releaseLinked, "-o", filepath.Join(b.bin, "vicr"), ".")
+	linked := releaseLinked
+	if b.profiles != "" {
+		linked = "" // perf reads the symbols
+	}
+	build := exec.CommandContext(ctx, "go", "build", releaseTrim, "-ldflags="+linked, "-o", filepath.Join(b.bin, "vicr"), ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)

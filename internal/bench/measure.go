@@ -31,7 +31,8 @@ const patience = 3 * time.Minute
 func run(ctx context.Context, env []string, argv ...string) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, find(env, argv[0]), argv[1:]...)
+	full := recorded(ctx, append([]string{find(env, argv[0])}, argv[1:]...))
+	cmd := exec.CommandContext(ctx, full[0], full[1:]...)
 	cmd.Env = env
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

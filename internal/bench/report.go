@@ -46,17 +46,18 @@ func (b *bench) putCount(c count) error {
 	return b.write()
 }
 
-// write writes what is known so far, as JSON and as the page.
+// write writes what is known so far, as JSON for later runs to add to and as the
+// page, if it is to be written.
 func (b *bench) write() error {
+	if b.out == "" {
+		return nil
+	}
 	raw, err := json.MarshalIndent(b.kept, "", "\t")
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(b.keep, raw, 0o644); err != nil {
 		return err
-	}
-	if b.out == "" {
-		return nil
 	}
 	return publish(b.out, b.kept)
 }

@@ -153,7 +153,7 @@ func (b *bench) once(ctx context.Context, r row, s *series) error {
 			return fmt.Errorf("before: %w", err)
 		}
 	}
-	got, err := r.run(ctx, s.Tool)
+	got, err := r.run(b.profiled(ctx, r.facts, s.Tool), s.Tool)
 	if err != nil {
 		return err
 	}

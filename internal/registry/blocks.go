@@ -37,14 +37,15 @@ func (b blocks) from(offset int64) io.Reader {
 // what others do not need at the time is filled ahead.
 type partMemory struct {
 	streams chan struct{}
-	unused  chan []byte // nil: not made yet
+	unused  chan []byte
+	unmade  chan struct{} // one for each block that can still be made
 }
 
 func newPartMemory(streams int, part int64) *partMemory {
 	n := streams * int((part+blockSize-1)/blockSize)
-	m := &partMemory{streams: make(chan struct{}, streams), unused: make(chan []byte, n)}
+	m := &partMemory{streams: make(chan struct{}, streams), unused: make(chan []byte, n), unmade: make(chan struct{}, n)}
 	for range n {
-		m.unused <- nil
+		m.unmade <- struct{}{}
 	}
 	return m
 }
@@ -61,13 +62,19 @@ func (m *partMemory) enter(ctx context.Context) error {
 
 func (m *partMemory) leave() { <-m.streams }
 
+// take makes a block only if none is unused: the first touch of new memory costs
+// as much as hashing it.
 func (m *partMemory) take(ctx context.Context) ([]byte, error) {
 	select {
 	case b := <-m.unused:
-		if b == nil {
-			b = make([]byte, blockSize)
-		}
 		return b[:blockSize], nil
+	default:
+	}
+	select {
+	case b := <-m.unused:
+		return b[:blockSize], nil
+	case <-m.unmade:
+		return make([]byte, blockSize), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -94,9 +101,6 @@ type piece struct {
 // readParts reads src in pieces of size bytes, until its end or that of ctx. A
 // read that waits when ctx ends has to end by itself.
 func readParts(ctx context.Context, src io.Reader, size int64, m *partMemory) *parts {
-	if size > streamChunk { // the registry wants it
-		m = newPartMemory(1, size)
-	}
 	p := &parts{full: make(chan piece), memory: m}
 	go func() {
 		defer close(p.full)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,47 +33,64 @@ func (c tallied) Read(p []byte) (int, error) {
 // memory has a bound; and all of them arrive.
 func TestStreamsShareTheirMemory(t *testing.T) {
 	t.Parallel()
-	const streams, size, bound = 7, 11 * mib, 25 * mib
-	var read, ahead atomic.Int64
-	full := sync.OnceFunc(func() {
-		for end := time.Now().Add(10 * time.Second); read.Load() < bound && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
-		time.Sleep(50 * time.Millisecond) // for more, if more were read
-		ahead.Store(read.Load())
-	})
-	u := &testkit.UploadRegistry{Before: func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPatch {
-			full()
-		}
-		return false
-	}}
-	s := takes(t, u)
-	dst := s.open(t, "demo/app:1")
-	var group sync.WaitGroup
-	for i := range streams {
-		data := transfertest.Bytes(byte(i+1), size)
-		desc := transfertest.DescriptorOf("sha256", types.OCILayer, data)
-		group.Go(func() {
-			src := tallied{bytes.NewReader(data), &read}
-			if err := dst.PutStream(t.Context(), src, func() v1.Descriptor { return desc }); err != nil || !u.Has("demo/app", desc.Digest.String()) {
-				t.Errorf("%d: %v", i, err)
+	for _, tt := range []struct {
+		name                 string
+		least                int // bytes that the registry wants in a request
+		streams, size, bound int64
+	}{
+		{"in parts of vicr's choice", 0, 7, 11 * mib, 25 * mib},
+		{"in large parts", 16 * mib, 3, 17 * mib, 16 * mib},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var read, ahead atomic.Int64
+			full := sync.OnceFunc(func() {
+				for end := time.Now().Add(10 * time.Second); read.Load() < tt.bound && time.Now().Before(end); {
+					time.Sleep(time.Millisecond)
+				}
+				time.Sleep(50 * time.Millisecond) // for more, if more were read
+				ahead.Store(read.Load())
+			})
+			u := &testkit.UploadRegistry{Before: func(w http.ResponseWriter, r *http.Request) bool {
+				switch {
+				case r.Method == http.MethodPatch:
+					full()
+				case r.Method == http.MethodPost && tt.least > 0:
+					w.Header().Set("OCI-Chunk-Min-Length", strconv.Itoa(tt.least))
+				}
+				return false
+			}}
+			dst := takes(t, u).open(t, "demo/app:1")
+			var group sync.WaitGroup
+			for i := range tt.streams {
+				data := transfertest.Bytes(byte(i+1), int(tt.size))
+				desc := transfertest.DescriptorOf("sha256", types.OCILayer, data)
+				group.Go(func() {
+					src := tallied{bytes.NewReader(data), &read}
+					if err := dst.PutStream(t.Context(), src, func() v1.Descriptor { return desc }); err != nil || !u.Has("demo/app", desc.Digest.String()) {
+						t.Errorf("%d: %v", i, err)
+					}
+				})
+			}
+			group.Wait()
+			if n := ahead.Load(); n != tt.bound {
+				t.Errorf("%d bytes were read ahead of the registry, not %d", n, tt.bound)
 			}
 		})
 	}
-	group.Wait()
-	if n := ahead.Load(); n != bound {
-		t.Errorf("%d bytes were read ahead of the registry, not %d", n, bound)
-	}
-	// What fits in a part goes with its name.
-	before := s.seen(http.MethodPost, "")
+}
+
+// What fits in a part goes with its name.
+func TestASmallStreamTakesTwoRequests(t *testing.T) {
+	t.Parallel()
+	u := &testkit.UploadRegistry{}
+	s := takes(t, u)
 	small := transfertest.Bytes(99, 1000)
 	desc := transfertest.DescriptorOf("sha256", types.OCILayer, small)
-	patches := s.seen(http.MethodPatch, "")
-	if err := dst.PutStream(t.Context(), bytes.NewReader(small), func() v1.Descriptor { return desc }); err != nil {
+	if err := s.open(t, "demo/app:1").PutStream(t.Context(), bytes.NewReader(small), func() v1.Descriptor { return desc }); err != nil || !u.Has("demo/app", desc.Digest.String()) {
 		t.Error(err)
 	}
-	if posts, more := s.seen(http.MethodPost, "")-before, s.seen(http.MethodPatch, "")-patches; posts != 1 || more != 0 {
-		t.Errorf("a small blob took %d POST and %d PATCH", posts, more)
+	if posts, patches, puts := s.seen(http.MethodPost, ""), s.seen(http.MethodPatch, ""), s.seen(http.MethodPut, ""); posts != 1 || patches != 0 || puts != 1 {
+		t.Errorf("%d POST, %d PATCH and %d PUT", posts, patches, puts)
 	}
 }

@@ -37,8 +37,10 @@ func TestAStreamEndsWithItsContext(t *testing.T) {
 			u := &testkit.UploadRegistry{}
 			w := &slowReader{u: u, until: test.until, count: test.count, goOn: make(chan struct{})}
 			over := make(chan struct{})
+			fill := sync.OnceFunc(func() { time.Sleep(50 * time.Millisecond) }) // for more to be on its way
 			u.Watch(func(size, _ int64) bool {
 				if size > 8*mib {
+					fill()
 					cancel()
 					select {
 					case <-w.goOn:

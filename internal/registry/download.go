@@ -91,7 +91,7 @@ func (d *download) Read(p []byte) (n int, err error) {
 			d.direct = nil
 			d.setIdle(true)
 		default:
-			n, err = d.direct.Read(d.beforeStop(p))
+			n, err = d.readDirect(d.beforeStop(p))
 			d.at += int64(n)
 			if err == nil {
 				d.widen()
@@ -100,6 +100,18 @@ func (d *download) Read(p []byte) (n int, err error) {
 			}
 		}
 	}
+	return n, err
+}
+
+// readDirect notes how long the connection is waited for.
+func (d *download) readDirect(p []byte) (int, error) {
+	s := d.repo.streams
+	if s == nil {
+		return d.direct.Read(p)
+	}
+	began := s.now()
+	n, err := d.direct.Read(p)
+	d.meter.waited += s.now().Sub(began)
 	return n, err
 }
 

@@ -22,7 +22,7 @@ const (
 	// send.
 	maxStreamed = 5
 	// maxStreamChunk is how large the parts may be that a registry asks for, in
-	// bytes: each stream has one in memory.
+	// bytes: one stream has one in memory at a time, where they are that large.
 	maxStreamChunk = 16 << 20
 )
 
@@ -68,8 +68,16 @@ func (r *Repository) tooLarge(least int64) error {
 type piecewise struct{ sending }
 
 func (p *piecewise) run(ctx context.Context, src io.Reader, name func() v1.Descriptor) error {
+	memory, size := p.r.memory, p.partSize()
+	if size > streamChunk {
+		memory = p.r.large
+		if err := memory.enter(ctx); err != nil {
+			return err
+		}
+		defer memory.leave()
+	}
 	ctx, stop := context.WithCancel(ctx)
-	parts := readParts(ctx, src, p.partSize(), p.r.memory)
+	parts := readParts(ctx, src, size, memory)
 	defer parts.drain()
 	defer stop()
 	for part := range parts.full {

@@ -14,13 +14,22 @@ const (
 	// were held to the speed that it has, must be seen.
 	leastGain = 0.6
 
+	// leastWait is which part of the time a connection must be waited for, to be
+	// what a blob is held up by: not whoever reads it.
+	leastWait = 0.5
+
 	// See [Streams.saw].
 	mostOfBest   = 0.75
 	littleFaster = 1.5
 )
 
-// A meter knows how fast all streams were of late.
-type meter struct{ old, young sample }
+// A meter knows how fast all streams were of late, and how long one of them was
+// waited for.
+type meter struct {
+	old, young         sample
+	oldWait, youngWait time.Duration // how much of waited was before
+	waited             time.Duration
+}
 
 // tick returns how it is now, and since when that can be judged; not if it is
 // too early to.
@@ -31,8 +40,14 @@ func (m *meter) tick(s *Streams) (since, now sample, ok bool) {
 		*m = meter{young: now} // of another number of streams
 	case now.at.Sub(m.young.at) >= shortWindow:
 		m.old, m.young = m.young, now
+		m.oldWait, m.youngWait = m.youngWait, m.waited
 	}
 	return m.old, now, !m.old.at.IsZero()
+}
+
+// holds says whether the connection is what held the blob up since m.old.
+func (m *meter) holds(now sample) bool {
+	return (m.waited - m.oldWait).Seconds() >= leastWait*now.at.Sub(m.old.at).Seconds()
 }
 
 // A trial is one more connection, and how it was before.
@@ -66,6 +81,9 @@ func (d *download) begin() {
 	s := d.repo.streams
 	since, now, ok := d.meter.tick(s)
 	before := rate(since, now)
+	if ok && !d.meter.holds(now) {
+		return
+	}
 	if s.helps() || ok && s.saw(load{before, now.bodies}) {
 		d.stop, d.next = d.at+partSize, d.at+partSize
 		if !d.tryMore() || !d.fetchMore() {

@@ -26,12 +26,13 @@ type sharedLine struct {
 	speed int64 // bytes per second
 
 	moved    atomic.Int64
+	spent    atomic.Int64 // nanoseconds that whoever reads took for himself
 	requests atomic.Int64
 	body     func(io.Reader, *http.Request) io.ReadCloser // nil: gives what there is
 }
 
 func (l *sharedLine) now() time.Time {
-	return time.Unix(0, int64(float64(l.moved.Load())/float64(l.speed)*float64(time.Second)))
+	return time.Unix(0, l.spent.Load()+int64(float64(l.moved.Load())/float64(l.speed)*float64(time.Second)))
 }
 
 func (l *sharedLine) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -108,6 +109,45 @@ func TestOneConnectionStaysWhereTheLineIsTheLimit(t *testing.T) {
 				t.Errorf("%d requests, at most %d are allowed", n, most)
 			} else if most > 1 && n < 2 {
 				t.Error("no other connection was tried")
+			}
+		})
+	}
+}
+
+// A slowReader takes a while for each read, as an engine that unpacks does.
+type slowReader struct {
+	line *sharedLine
+	each time.Duration
+	data io.Reader
+}
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	r.line.spent.Add(int64(r.each))
+	return r.data.Read(p[:min(len(p), 64<<10)])
+}
+
+// Where whoever reads is slower than the connection, more of them are of no use,
+// and each costs the registry.
+func TestOneConnectionStaysWhereItIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	data := transfertest.Bytes(1, 32<<20)
+	desc := transfertest.DescriptorOf("sha256", types.OCILayer, data)
+	const speed = 16 << 20
+	read := time.Second * (64 << 10) / speed // how long the line takes for as much
+	for each, tried := range map[time.Duration]bool{read / 2: true, read * 2: false} {
+		t.Run(fmt.Sprint(each, " for what takes ", read), func(t *testing.T) {
+			t.Parallel()
+			line := &sharedLine{data: data, speed: speed}
+			rc, err := over(t, line, NewStreams(6)).Blob(t.Context(), desc, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(&slowReader{line, each, rc})
+			if err = errors.Join(err, rc.Close()); err != nil || !bytes.Equal(got, data) {
+				t.Fatalf("%d bytes, %v", len(got), err)
+			}
+			if n := line.requests.Load(); n > 1 != tried {
+				t.Errorf("%d requests", n)
 			}
 		})
 	}
