@@ -110,7 +110,7 @@ func (a *app) fromEnvironment(c *cobra.Command) error {
 			return
 		}
 		if err := c.Flags().Set(f.Name, value); err != nil {
-			bad = usagef("%s: %s", name, flagError(c, err))
+			bad = usagef("%s: %s", name, flagWhy(err))
 		}
 	})
 	return bad

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -144,9 +145,8 @@ func runConfigSet(ctx context.Context, a *app, name, value string) error {
 // checkSetting says whether the flag would take the value if it was typed.
 func checkSetting(env Env, name, value string) error {
 	other := &app{env: env}
-	f := flagOf(newRoot(other), name)
-	if err := f.Value.Set(value); err != nil {
-		return notTaken(f, value, err)
+	if err := setFlag(newRoot(other), name, value); err != nil {
+		return usagef("%s", flagWhy(err))
 	}
 	switch name {
 	case "from", "in", "to":
@@ -179,6 +179,13 @@ func flagOf(root *cobra.Command, name string) *pflag.Flag {
 	return nil
 }
 
+// setFlag sets a flag of any command.
+func setFlag(root *cobra.Command, name, value string) error {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.AddFlag(flagOf(root, name))
+	return flags.Set(name, value)
+}
+
 // settingsFile is "" without a home.
 func (a *app) settingsFile() string {
 	dir := a.dirs().Config
@@ -198,13 +205,18 @@ func (a *app) fromSettings(c *cobra.Command, file string) error {
 	if err != nil {
 		return err
 	}
-	for name, value := range kept {
+	for _, name := range slices.Sorted(maps.Keys(kept)) {
+		value := kept[name]
 		f := c.Flags().Lookup(name)
 		if f == nil || f.Changed || !slices.Contains(settable, name) {
 			continue
 		}
-		if err := c.Flags().Set(name, value); err != nil {
-			return usagef("%s: %s", file, flagError(c, err))
+		err := checkSetting(a.env, name, value) // the file may have been written by hand
+		if err == nil {
+			err = c.Flags().Set(name, value)
+		}
+		if err != nil {
+			return &usageError{text: file + ": " + err.Error(), hint: "vicr config set " + name + " forgets it"}
 		}
 		f.Changed = false // a default: tag --remote refuses an --in that was given
 	}

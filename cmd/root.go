@@ -76,15 +76,12 @@ func flagError(_ *cobra.Command, err error) error {
 	if errors.As(err, &ours) {
 		return ours
 	}
-	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		return notTaken(bad.GetFlag(), bad.GetValue(), bad.Unwrap())
-	}
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" {
 		// The letters that follow may be a password.
 		return usagef("unknown flag -%s", unknown.GetSpecifiedName())
 	}
-	return usagef("%s", err)
+	return usagef("%s", flagWhy(err))
 }
 
 // exactly, atMost and atLeast are cobra's checks with our words and exit code.

@@ -45,20 +45,23 @@ type record struct {
 }
 
 func newRecord(ctx context.Context, dir string, n relayed) (*record, error) {
-	tree := atomicfile.Machine()
-	if _, err := tree.MkdirAll(dir, namesMode); err != nil {
+	if _, err := atomicfile.Machine().MkdirAll(dir, namesMode); err != nil {
 		return nil, err
 	}
 	b := make([]byte, 8)
 	_, _ = rand.Read(b) // crypto/rand never fails
-	c := &record{path: filepath.Join(dir, hex.EncodeToString(b))}
+	return writeRecord(ctx, filepath.Join(dir, hex.EncodeToString(b)), n)
+}
+
+func writeRecord(ctx context.Context, path string, n relayed) (*record, error) {
+	c := &record{path: path}
 	var err error
 	if c.lock, err = atomicfile.Lock(ctx, c.path+lockSuffix, lockWait); err != nil {
 		return nil, err
 	}
 	raw, err := json.Marshal(n)
 	if err == nil {
-		err = tree.Write(c.path+nameSuffix, raw, nameMode)
+		err = atomicfile.Machine().Write(c.path+nameSuffix, raw, nameMode)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.lock.Remove())

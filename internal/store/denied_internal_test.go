@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"syscall"
 	"testing"
 
 	"github.com/vicr-cli/vicr/internal/transfer"
@@ -21,8 +22,8 @@ func TestWhatIsInAReadOnlyStoreIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	denied := &fs.PathError{Op: "open", Path: "use", Err: fs.ErrPermission}
-	if !unwritable(denied) {
-		t.Error("that is not denied")
+	if !unwritable(denied) || !unwritable(&fs.PathError{Err: syscall.EROFS}) || unwritable(&fs.PathError{Err: syscall.EIO}) {
+		t.Error("no permission and a read-only file system are what denies, and nothing else is")
 	}
 	there := s.Sink("a")
 	there.denied = denied

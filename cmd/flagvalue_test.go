@@ -20,12 +20,12 @@ func TestValuesThatFlagsDoNotTake(t *testing.T) {
 		settings string
 		says     string
 	}{
-		"a password":   {args: []string{"login", "--password-stdin=s3cret", "h:5000"}, says: "--password-stdin takes no value"},
+		"a password":   {args: []string{"login", "--password-stdin=s3cret", "h:5000"}, says: "--password-stdin takes true or false"},
 		"a number":     {args: []string{"pull", "--jobs", "x", "h:5000/a:1"}, says: `--jobs "x": not a number`},
-		"a time":       {args: []string{"pull", "--timeout", "x", "h:5000/a:1"}, says: `--timeout "x": write a time, as in`},
+		"a time":       {args: []string{"pull", "--timeout", "x", "h:5000/a:1"}, says: `--timeout "x": not a time such as`},
 		"a variable":   {args: []string{"pull", "h:5000/a:1"}, variable: "VICR_JOBS", value: "x", says: `VICR_JOBS: --jobs "x": not a number`},
-		"a secret one": {args: []string{"login", "h:5000"}, variable: "VICR_PASSWORD_STDIN", value: "s3cret", says: "VICR_PASSWORD_STDIN: --password-stdin takes no value"},
-		"to be kept":   {args: []string{"config", "set", "timeout", "x"}, says: `--timeout "x": write a time, as in`},
+		"a secret one": {args: []string{"login", "h:5000"}, variable: "VICR_PASSWORD_STDIN", value: "s3cret", says: "VICR_PASSWORD_STDIN: --password-stdin takes true or false"},
+		"to be kept":   {args: []string{"config", "set", "timeout", "x"}, says: `--timeout "x": not a time such as`},
 		"kept":         {args: []string{"pull", "h:5000/a:1"}, settings: `{"jobs": "x"}`, says: `--jobs "x": not a number`},
 	} {
 		t.Run(what, func(t *testing.T) {
