@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,8 @@ type conn struct {
 	net.Conn
 	silence time.Duration
 	buffers *sync.Pool // of *[]byte
+	written atomic.Int64
+	leaving atomic.Bool
 
 	// Of what was written since the line was judged last; one writes at a time.
 	wrote int
@@ -53,22 +56,37 @@ func (c *conn) judge(wrote int, spent time.Duration) {
 	c.slow = !c.slow
 }
 
-// Write writes p, however long that takes, as long as some of it goes within
-// each silence. It is beneath TLS, whose connection is broken by a write that
-// was cut short.
+// Write writes p, however long that takes, as long as the other side takes some
+// of what was written within each silence. It is beneath TLS, whose connection is
+// broken by a write that was cut short.
 func (c *conn) Write(p []byte) (n int, err error) {
+	if c.leaving.Load() {
+		return c.Conn.Write(p)
+	}
 	start := time.Now()
 	defer func() { c.judge(n, time.Since(start)) }()
+	s := stall{conn: c, since: start}
 	for {
-		if err := c.SetWriteDeadline(time.Now().Add(c.silence)); err != nil {
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.silence / looks)); err != nil {
 			return n, err
 		}
 		went, err := c.Conn.Write(p[n:])
 		n += went
-		if went < minProgress || !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.written.Add(int64(went))
+		if !errors.Is(err, os.ErrDeadlineExceeded) || s.lasts(c.silence) {
 			return n, err
 		}
 	}
+}
+
+// SetWriteDeadline is called by TLS alone, before it says goodbye. That may wait
+// in a full socket, and whoever interrupts waits for it.
+func (c *conn) SetWriteDeadline(at time.Time) error {
+	c.leaving.Store(true)
+	if soon := time.Now().Add(goodbye); at.After(soon) {
+		at = soon
+	}
+	return c.Conn.SetWriteDeadline(at)
 }
 
 // ReadFrom sends what r gives, as [io.Copy] would in more and smaller pieces.

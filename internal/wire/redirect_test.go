@@ -298,7 +298,7 @@ func TestARegistryElsewhereCannotSendUsToThisMachineOrALink(t *testing.T) {
 	for _, host := range []string{
 		"127.0.0.1:" + port, "127.8.8.8:" + port, "localhost:" + port, "LOCALHOST.:" + port, "a.localhost:" + port,
 		"[::1]:" + port, "[::ffff:7f00:1]:" + port, "[::ffff:127.0.0.1]:" + port, "[64:ff9b::7f00:1]:" + port, "0.0.0.0:" + port, "[::]:" + port,
-		"169.254.169.254", "169.254.1.1", "[fe80::1]", "[fe80::1%25lo]", "[fd00:ec2::254]", "168.63.129.16", "[::ffff:168.63.129.16]", "100.100.100.200", "224.0.0.1",
+		"169.254.169.254", "169.254.1.1", "[fe80::1]", "[fe80::1%25lo]", "[fd00:ec2::254]", "[fd00:ec2::254%25lo]", "168.63.129.16", "[::ffff:168.63.129.16]", "100.100.100.200", "224.0.0.1",
 		"store.example:" + port, "mapped.example:" + port, "aws.example:80", "nothing.example:" + port,
 	} {
 		tr := outside(t, w, leads)
@@ -321,6 +321,12 @@ func TestARegistryOnThisMachineMayHaveItsStorageThere(t *testing.T) {
 	if a := get(t, w.transport(t), w.server.URL+"/blob"); a.err != nil || a.body != "GET /bytes " {
 		t.Errorf("%+v", a)
 	}
+	w.front.Script(testkit.On("", "/named"), moved(307, store.URL+"/bytes"))
+	named := w.transport(t, func(c *Config) { c.Host = hostOf(t, "reg.example") })
+	dialing(named, map[string]string{"reg.example:443": w.host.String()}) // where its name leads to counts
+	if a := get(t, named, "https://reg.example/named"); a.err != nil || a.body != "GET /bytes " {
+		t.Errorf("%+v", a)
+	}
 	w.front.Script(testkit.On("", "/meta"), moved(307, "https://169.254.169.254/latest"))
 	wantPolicy(t, get(t, w.transport(t), w.server.URL+"/meta").err, "metadata")
 }
@@ -333,6 +339,7 @@ func TestAddressesAreJudgedAfterResolutionAndBeforeTheConnection(t *testing.T) {
 		"203.0.113.9:443": true, "10.0.0.1:443": true, "[2001:db8::1]:443": true,
 		"127.0.0.1:443": false, "[::1]:443": false, "[fe80::1%eth0]:443": false, "169.254.169.254:80": false,
 		"[::ffff:168.63.129.16]:80": false, "[::ffff:10.0.0.1]:80": true, "[64:ff9b::a9fe:a9fe]:80": false, "garbage": false,
+		"[fd00:ec2::254%eth0]:80": false,
 	} {
 		if err := tr.checkAddress(h, address); (err == nil) != ok {
 			t.Errorf("%s: %v", address, err)

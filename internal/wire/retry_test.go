@@ -140,6 +140,29 @@ func TestAWriteThatWasNeverSentIsRepeated(t *testing.T) {
 	}
 }
 
+func TestAWriteThatWasNeverSentAndCannotBeSentAgainIsTriedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gate := testkit.NewEvil(t, "", testkit.ResetTLS("")) // resets the handshake
+	tr := w.transport(t, func(c *Config) { c.Host = hostOf(t, gate.Addr()) })
+	req := request(t, "POST", tr.Base().String()+"/u", "body")
+	req.GetBody = nil
+	wantKind(t, do(tr, req).err, Unreachable)
+	if n := gate.Opened(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// On a connection that was used before net/http would see to that.
+func TestABodyIsSentAgainFromItsBeginningOnAnotherConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.front.Script(testkit.On("PUT", "/"), testkit.Fault{Status: 503, Header: http.Header{"Connection": {"close"}}})
+	if a := do(w.transport(t), request(t, "PUT", w.server.URL+"/u", "body")); a.err != nil || a.body != "PUT /u body" {
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestTheTriesAreSharedByAllHopsOfARequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -244,16 +244,20 @@ func (t *Transport) over(l *lanes, h *hop) (*http.Response, bool, error) {
 	setup := time.AfterFunc(t.config.Silence, func() {
 		cancel(&TimeoutError{Phase: p.phase(), Limit: t.config.Silence})
 	})
+	answer := patience{silence: t.config.Silence, give: cancel}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		TLSHandshakeStart: func() { p.handshake.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) {
+		GotConn: func(got httptrace.GotConnInfo) {
 			setup.Stop()
 			p.connected.Store(true)
+			answer.on(connOf(got.Conn))
 		},
+		WroteRequest: func(httptrace.WroteRequestInfo) { answer.begin() },
 	})
 	start := time.Now()
 	resp, err := t.via(l, h).RoundTrip(h.req.WithContext(ctx))
 	setup.Stop()
+	answer.end()
 	seen := Exchange{Method: h.req.Method, URL: Redact(h.req.URL), Duration: time.Since(start)}
 	if err != nil {
 		err = t.classify(ctx, h, l, p.phase(), err)

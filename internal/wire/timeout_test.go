@@ -200,7 +200,11 @@ func TestABodyMayBeSlowButMustMove(t *testing.T) {
 func TestASlowReaderIsNotTheServersFault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestBody(t.Context(), t, io.NopCloser(strings.NewReader("abc")))
+		r, w := io.Pipe()
+		b := newTestBody(t.Context(), t, r)
+		var writer sync.WaitGroup
+		writer.Go(func() { _, _ = w.Write([]byte("abc")); _ = w.Close() })
+		defer writer.Wait()
 		for range 3 {
 			time.Sleep(time.Hour)
 			if _, err := b.Read(make([]byte, 1)); err != nil {

@@ -12,15 +12,26 @@ import (
 // keepUnsent bounds what waits in the socket, in bytes. A system that does not
 // know how keeps more there.
 func keepUnsent(c net.Conn, most int) {
+	control(c, func(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, most) })
+}
+
+// unacknowledged is how much of what was written to c the other side has not
+// confirmed, in bytes.
+func unacknowledged(c net.Conn) (n int) {
+	control(c, func(fd int) {
+		if waiting, err := queued(fd); err == nil {
+			n = waiting
+		}
+	})
+	return n
+}
+
+func control(c net.Conn, f func(fd int)) {
 	s, ok := c.(syscall.Conn)
 	if !ok {
 		return
 	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return
+	if raw, err := s.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) }) //nolint:gosec // it is one
 	}
-	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, most)
-	})
 }

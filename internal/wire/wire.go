@@ -199,7 +199,6 @@ func (t *Transport) transport(c *tls.Config) *http.Transport {
 		Protocols:              &protocols,
 		DisableCompression:     true, // the bytes as they are stored: digests are over them
 		TLSHandshakeTimeout:    min(handshakeTimeout, t.config.Silence),
-		ResponseHeaderTimeout:  t.config.Silence,
 		IdleConnTimeout:        idleConnTimeout,
 		MaxIdleConns:           maxIdleConns,
 		MaxIdleConnsPerHost:    maxIdlePerHost,
