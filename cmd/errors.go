@@ -263,6 +263,7 @@ var rulesAfter = []rule{
 		code: codeFailed, when: "the Docker engine is there or configured and does not answer",
 		match: func(err error) bool { return is[*engine.UnavailableError](err) || errors.Is(err, engine.ErrNoEngine) }, try: startEngine, hints: engineHints,
 	},
+	{code: codeFailed, when: "the Docker engine keeps one platform of an image, and was to take several", match: is[*engine.IndexError], try: "choose one, with --platform OS/ARCHITECTURE; --to store and --to oci:FOLDER take all"},
 	{code: codeFailed, when: "the Docker engine refused an image, or gave one that cannot be read", match: any3[*engine.LoadError, *engine.SaveError, *engine.ResponseError], try: "docker info shows whether the engine is well; --to store and --from store leave it aside"},
 	{code: codeFailed, when: "the docker context in use cannot be read", match: is[*engine.ContextError], try: "docker context ls"},
 	{code: codeFailed, when: "doctor found something broken", match: is[*doctorError], try: "type what stands under each fail above, from the top; then run it again"},

@@ -35,6 +35,14 @@ func (e *LoadError) Error() string {
 	return fmt.Sprintf("the engine did not load %s: %s", e.Image, escaped(e.Message))
 }
 
+// An IndexError says that an engine keeps one platform of an image, and was to
+// take several.
+type IndexError struct{ Image string }
+
+func (e *IndexError) Error() string {
+	return fmt.Sprintf("the engine did not load %s: it keeps one platform of an image, and this is an index of several", e.Image)
+}
+
 // A SaveError says that what an engine gave out is no image that can be used.
 // Why may hold foreign bytes.
 type SaveError struct {

@@ -82,7 +82,7 @@ func (s *Sink) PutBlob(ctx context.Context, desc v1.Descriptor, open transfer.Op
 	return n, err
 }
 
-// PutManifest sends a manifest below the root. The error is a [*LoadError] when
+// PutManifest sends a manifest below the root. The error is a [*IndexError] when
 // the engine keeps single images alone.
 func (s *Sink) PutManifest(ctx context.Context, desc v1.Descriptor, raw []byte) error {
 	leave, err := s.enter(ctx)
@@ -99,7 +99,7 @@ func (s *Sink) PutManifest(ctx context.Context, desc v1.Descriptor, raw []byte) 
 func (s *Sink) takesIndexes(ctx context.Context) error {
 	keeps, err := s.engine.keepsManifests(ctx)
 	if err == nil && !keeps {
-		return &LoadError{s.image, "it keeps one platform of an image, and this is an index of several"}
+		return &IndexError{s.image}
 	}
 	return err
 }

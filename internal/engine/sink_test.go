@@ -90,7 +90,7 @@ func TestSinkSendsIndexesToEnginesThatKeepThem(t *testing.T) {
 
 	old := newFake(t, false)
 	err := put1(t, old.open(t, engine.Options{}), name, index())
-	if refused, ok := errors.AsType[*engine.LoadError](err); !ok || refused.Image != name {
+	if refused, ok := errors.AsType[*engine.IndexError](err); !ok || refused.Image != name {
 		t.Errorf("got %v", err)
 	}
 	old.wait()

@@ -21,7 +21,7 @@ func TestAnIndexIsRefusedBeforeItIsFetched(t *testing.T) {
 				must(t, err)
 				return
 			}
-			if _, ok := errors.AsType[*engine.LoadError](err); !ok {
+			if _, ok := errors.AsType[*engine.IndexError](err); !ok {
 				t.Errorf("got %v", err)
 			}
 			if opened := src.Opened(); len(opened) > 0 {
