@@ -25,7 +25,7 @@ func TestRealRelayWhenTheEngineIsKilled(t *testing.T) {
 			w := newRelayWorld(t, d)
 			base, name := registryHost+"/library/app:1", registryHost+"/demo/large:1"
 			w.run(t, "pull", base)
-			w.build(t, base, name, 32<<10)
+			w.build(t, base, name, 16<<10)
 
 			w.killEngine(t, d, "push", name, "registry/docker/registry/v2/repositories/demo/large/_uploads/*/data")
 			if w.relayNames(t) == "" {

@@ -8,10 +8,10 @@ import (
 	"io"
 )
 
-// blockSize is the unit of the memory that parts are made of, in bytes.
+// blockSize is the unit of the memory that chunks are made of, in bytes.
 const blockSize = 1 << 20
 
-// blocks are a part of a blob: all but the last are full.
+// blocks are a chunk of a blob: all but the last are full.
 type blocks [][]byte
 
 func (b blocks) size() (n int64) {
@@ -32,18 +32,18 @@ func (b blocks) from(offset int64) io.Reader {
 	return io.MultiReader(all...)
 }
 
-// A partMemory is what the parts of all streams of a repository are held in. It
-// has a whole part for each stream, so that all of them come to the end of one;
+// A chunkMemory is what the chunks of all streams of a repository are held in. It
+// has a whole chunk for each stream, so that all of them come to the end of one;
 // what others do not need at the time is filled ahead.
-type partMemory struct {
+type chunkMemory struct {
 	streams chan struct{}
 	unused  chan []byte
 	unmade  chan struct{} // one for each block that can still be made
 }
 
-func newPartMemory(streams int, part int64) *partMemory {
-	n := streams * int((part+blockSize-1)/blockSize)
-	m := &partMemory{streams: make(chan struct{}, streams), unused: make(chan []byte, n), unmade: make(chan struct{}, n)}
+func newChunkMemory(streams int, chunk int64) *chunkMemory {
+	n := streams * int((chunk+blockSize-1)/blockSize)
+	m := &chunkMemory{streams: make(chan struct{}, streams), unused: make(chan []byte, n), unmade: make(chan struct{}, n)}
 	for range n {
 		m.unmade <- struct{}{}
 	}
@@ -51,7 +51,7 @@ func newPartMemory(streams int, part int64) *partMemory {
 }
 
 // enter waits until there is memory for one more stream.
-func (m *partMemory) enter(ctx context.Context) error {
+func (m *chunkMemory) enter(ctx context.Context) error {
 	select {
 	case m.streams <- struct{}{}:
 		return nil
@@ -60,11 +60,11 @@ func (m *partMemory) enter(ctx context.Context) error {
 	}
 }
 
-func (m *partMemory) leave() { <-m.streams }
+func (m *chunkMemory) leave() { <-m.streams }
 
 // take makes a block only if none is unused: the first touch of new memory costs
 // as much as hashing it.
-func (m *partMemory) take(ctx context.Context) ([]byte, error) {
+func (m *chunkMemory) take(ctx context.Context) ([]byte, error) {
 	select {
 	case b := <-m.unused:
 		return b[:blockSize], nil
@@ -80,28 +80,28 @@ func (m *partMemory) take(ctx context.Context) ([]byte, error) {
 	}
 }
 
-func (m *partMemory) free(all blocks) {
+func (m *chunkMemory) free(all blocks) {
 	for _, b := range all {
 		m.unused <- b
 	}
 }
 
-// parts are the pieces of a stream, read ahead as far as there is memory.
-type parts struct {
-	full   chan piece // closed at the end
-	memory *partMemory
+// chunks are those of a stream, read ahead as far as there is memory.
+type chunks struct {
+	full   chan chunk // closed at the end
+	memory *chunkMemory
 }
 
-type piece struct {
+type chunk struct {
 	data blocks
 	last bool
 	err  error
 }
 
-// readParts reads src in pieces of size bytes, until its end or that of ctx. A
+// readChunks reads src in chunks of size bytes, until its end or that of ctx. A
 // read that waits when ctx ends has to end by itself.
-func readParts(ctx context.Context, src io.Reader, size int64, m *partMemory) *parts {
-	p := &parts{full: make(chan piece), memory: m}
+func readChunks(ctx context.Context, src io.Reader, size int64, m *chunkMemory) *chunks {
+	p := &chunks{full: make(chan chunk), memory: m}
 	go func() {
 		defer close(p.full)
 		for p.next(ctx, src, size) {
@@ -110,8 +110,8 @@ func readParts(ctx context.Context, src io.Reader, size int64, m *partMemory) *p
 	return p
 }
 
-// next reads one piece, and says whether there may be another.
-func (p *parts) next(ctx context.Context, src io.Reader, size int64) bool {
+// next reads one chunk, and says whether there may be another.
+func (p *chunks) next(ctx context.Context, src io.Reader, size int64) bool {
 	next := p.read(ctx, src, size)
 	select {
 	case p.full <- next:
@@ -122,7 +122,7 @@ func (p *parts) next(ctx context.Context, src io.Reader, size int64) bool {
 	}
 }
 
-func (p *parts) read(ctx context.Context, src io.Reader, size int64) (next piece) {
+func (p *chunks) read(ctx context.Context, src io.Reader, size int64) (next chunk) {
 	for size > 0 {
 		block, err := p.memory.take(ctx)
 		if err != nil {
@@ -159,8 +159,8 @@ func fill(ctx context.Context, src io.Reader, buffer []byte) (n int, err error) 
 }
 
 // drain waits until nothing is read any more.
-func (p *parts) drain() {
-	for part := range p.full {
-		p.memory.free(part.data)
+func (p *chunks) drain() {
+	for c := range p.full {
+		p.memory.free(c.data)
 	}
 }

@@ -5,7 +5,7 @@ import "testing"
 // New memory is touched only where no other is free.
 func TestMemoryIsUsedAgainBeforeMoreIsMade(t *testing.T) {
 	t.Parallel()
-	m := newPartMemory(2, 3*blockSize)
+	m := newChunkMemory(2, 3*blockSize)
 	take := func() []byte {
 		b, err := m.take(t.Context())
 		if err != nil {

@@ -38,8 +38,8 @@ func TestStreamsShareTheirMemory(t *testing.T) {
 		least                int // bytes that the registry wants in a request
 		streams, size, bound int64
 	}{
-		{"in parts of vicr's choice", 0, 7, 11 * mib, 25 * mib},
-		{"in large parts", 16 * mib, 3, 17 * mib, 16 * mib},
+		{"in chunks of vicr's choice", 0, 7, 11 * mib, 25 * mib},
+		{"in large chunks", 16 * mib, 3, 17 * mib, 16 * mib},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -80,7 +80,7 @@ func TestStreamsShareTheirMemory(t *testing.T) {
 	}
 }
 
-// What fits in a part goes with its name.
+// What fits in a chunk goes with its name.
 func TestASmallStreamTakesTwoRequests(t *testing.T) {
 	t.Parallel()
 	u := &testkit.UploadRegistry{}

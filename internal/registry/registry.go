@@ -39,8 +39,8 @@ type Repository struct {
 
 	streams *Streams             // see Within; nil: no limit, and one connection a blob
 	watch   func(transfer.Event) // see Watched
-	memory  *partMemory          // see PutStream
-	large   *partMemory          // for parts that the registry wants larger
+	memory  *chunkMemory         // see PutStream
+	large   *chunkMemory         // for chunks that the registry wants larger
 
 	mu     sync.Mutex
 	last   manifest // what Resolve got: Manifest need not ask again
@@ -61,8 +61,8 @@ var (
 func Open(img ref.Image, rt http.RoundTripper, base *url.URL) *Repository {
 	return &Repository{
 		img: img, rt: rt, base: base, wait: wire.Sleep, cancelTime: cancelTime, lastWords: lastWords,
-		watch: func(transfer.Event) {}, memory: newPartMemory(maxStreamed, streamChunk),
-		large: newPartMemory(1, maxStreamChunk),
+		watch: func(transfer.Event) {}, memory: newChunkMemory(maxStreamed, streamChunk),
+		large: newChunkMemory(1, maxStreamChunk),
 	}
 }
 

@@ -79,7 +79,7 @@ func (s *sending) ask(ctx context.Context) error {
 	if !s.sent {
 		s.had = offset
 	}
-	s.at.offset, s.at.unsure, s.wentOn = offset, false, true
+	s.at.offset, s.at.unsure, s.loose = offset, false, true
 	s.noted = min(s.noted, offset)
 	s.remember()
 	return nil

@@ -40,7 +40,7 @@ func (s *sending) send(ctx context.Context, body *upload) error {
 	case s.at.chunk > 0 && rest > s.at.chunk:
 		err = s.sendChunks(ctx, body)
 	case s.streams():
-		s.streamed = true
+		s.loose = true
 		err = s.sendStream(ctx, body)
 	default:
 		open := func() (io.ReadCloser, error) { return body.from(s.at.offset) }
@@ -65,7 +65,7 @@ func (s *sending) sendStream(ctx context.Context, body *upload) error {
 	if s.at.offset == 0 {
 		header = nil
 	}
-	resp, err := s.r.sendPart(soft, http.MethodPatch, s.at.at, unknownSize, open, header)
+	resp, err := s.r.sendBody(soft, http.MethodPatch, s.at.at, unknownSize, open, header)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -103,7 +103,7 @@ func (s *sending) sendChunks(ctx context.Context, body *upload) error {
 			return io.NopCloser(io.LimitReader(again, size)), nil
 		}
 		s.at.unsure = true
-		resp, err := s.r.sendPart(ctx, http.MethodPatch, s.at.at, size, open, sentRange(s.at.offset, size))
+		resp, err := s.r.sendBody(ctx, http.MethodPatch, s.at.at, size, open, sentRange(s.at.offset, size))
 		if err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func (r *Repository) finish(ctx context.Context, u *begun, desc v1.Descriptor, s
 	if u.offset > 0 && size > 0 {
 		header = sentRange(u.offset, size)
 	}
-	resp, err := r.sendPart(ctx, http.MethodPut, &at, size, open, header)
+	resp, err := r.sendBody(ctx, http.MethodPut, &at, size, open, header)
 	if err != nil {
 		return err
 	}
@@ -167,9 +167,9 @@ func (r *Repository) finish(ctx context.Context, u *begun, desc v1.Descriptor, s
 	return checkDigest("blob", desc.Digest, resp)
 }
 
-// sendPart sends size bytes of a blob, or unknownSize; open is not called for
+// sendBody sends size bytes of a blob, or unknownSize; open is not called for
 // none. Every answer but one that took them is an error.
-func (r *Repository) sendPart(ctx context.Context, method string, at *url.URL, size int64, open func() (io.ReadCloser, error), header http.Header) (*http.Response, error) {
+func (r *Repository) sendBody(ctx context.Context, method string, at *url.URL, size int64, open func() (io.ReadCloser, error), header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, at.String(), http.NoBody)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ const (
 	// maxStreamed is how many blobs stream in at the same time: as many as engines
 	// send.
 	maxStreamed = 5
-	// maxStreamChunk is how large the parts may be that a registry asks for, in
+	// maxStreamChunk is how large the chunks may be that a registry asks for, in
 	// bytes: one stream has one in memory at a time, where they are that large.
 	maxStreamChunk = 16 << 20
 )
@@ -34,7 +34,7 @@ var _ transfer.Streamer = (*Repository)(nil)
 //
 // Errors: [*Error], [*transfer.DigestError] if the registry says that it holds
 // something else, or if name says another size than came; a [*wire.Error] if it
-// asks for larger parts than are kept in memory; those of src and of the
+// asks for larger chunks than are kept in memory; those of src and of the
 // round-tripper. It returns when a read of src that is under way has ended.
 func (r *Repository) PutStream(ctx context.Context, src io.Reader, name func() v1.Descriptor) error {
 	if err := r.memory.enter(ctx); err != nil {
@@ -68,7 +68,7 @@ func (r *Repository) tooLarge(least int64) error {
 type piecewise struct{ sending }
 
 func (p *piecewise) run(ctx context.Context, src io.Reader, name func() v1.Descriptor) error {
-	memory, size := p.r.memory, p.partSize()
+	memory, size := p.r.memory, p.chunkSize()
 	if size > streamChunk {
 		memory = p.r.large
 		if err := memory.enter(ctx); err != nil {
@@ -77,20 +77,20 @@ func (p *piecewise) run(ctx context.Context, src io.Reader, name func() v1.Descr
 		defer memory.leave()
 	}
 	ctx, stop := context.WithCancel(ctx)
-	parts := readParts(ctx, src, size, memory)
-	defer parts.drain()
+	chunks := readChunks(ctx, src, size, memory)
+	defer chunks.drain()
 	defer stop()
-	for part := range parts.full {
-		err := part.err
+	for chunk := range chunks.full {
+		err := chunk.err
 		switch {
 		case err != nil:
-		case part.last:
-			err = p.end(ctx, part.data, name())
+		case chunk.last:
+			err = p.end(ctx, chunk.data, name())
 		default:
-			err = p.sendPart(ctx, part.data)
+			err = p.sendChunk(ctx, chunk.data)
 		}
-		parts.memory.free(part.data)
-		if err != nil || part.last {
+		chunks.memory.free(chunk.data)
+		if err != nil || chunk.last {
 			return err
 		}
 	}
@@ -104,7 +104,7 @@ func (p *piecewise) end(ctx context.Context, rest blocks, desc v1.Descriptor) er
 		return &transfer.DigestError{What: "blob", Want: desc.Digest, Size: size, Of: desc.Size}
 	}
 	if p.at.offset > 0 && rest.size() > 0 {
-		if err := p.sendPart(ctx, rest); err != nil {
+		if err := p.sendChunk(ctx, rest); err != nil {
 			return err
 		}
 		rest = nil
@@ -112,9 +112,9 @@ func (p *piecewise) end(ctx context.Context, rest blocks, desc v1.Descriptor) er
 	return p.close(ctx, desc, rest)
 }
 
-// partSize is how large the parts are, in bytes: what the registry asks for, if
+// chunkSize is how large the chunks are, in bytes: what the registry asks for, if
 // that is more than was chosen.
-func (p *piecewise) partSize() int64 {
+func (p *piecewise) chunkSize() int64 {
 	size := int64(streamChunk)
 	if p.r.chunk > 0 {
 		size = min(size, p.r.chunk)
@@ -122,8 +122,8 @@ func (p *piecewise) partSize() int64 {
 	return max(size, p.at.least)
 }
 
-// sendPart sends data, which begins where the upload goes on.
-func (p *piecewise) sendPart(ctx context.Context, data blocks) error {
+// sendChunk sends data, which begins where the upload goes on.
+func (p *piecewise) sendChunk(ctx context.Context, data blocks) error {
 	begin := p.at.offset
 	end := begin + data.size()
 	return p.patiently(ctx, func() error {
@@ -134,7 +134,7 @@ func (p *piecewise) sendPart(ctx context.Context, data blocks) error {
 		defer body.end()
 		size := end - p.at.offset
 		p.at.unsure = true
-		resp, err := p.r.sendPart(ctx, http.MethodPatch, p.at.at, size, open, sentRange(p.at.offset, size))
+		resp, err := p.r.sendBody(ctx, http.MethodPatch, p.at.at, size, open, sentRange(p.at.offset, size))
 		if err != nil {
 			return err
 		}

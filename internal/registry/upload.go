@@ -83,8 +83,7 @@ type sending struct {
 	sent     bool   // something was: HEAD tells what became of it
 	had      int64  // bytes that the registry had of it before
 	most     int64  // the largest offset that the registry confirmed
-	wentOn   bool   // from an offset that the registry was asked for
-	streamed bool   // with a body of unknown length
+	loose    bool   // not by one PUT with all of it: gone on with, or of unknown length
 	anew     bool   // since that was refused
 	forgot   bool   // the registry did, what was sent
 	answered bool   // the registry was done with what it was sent last
@@ -184,7 +183,7 @@ func (s *sending) mayGoOn(err error) bool {
 		return true
 	}
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Refusal != Unexplained || (!s.wentOn && !s.streamed) || s.anew {
+	if !ok || e.Refusal != Unexplained || !s.loose || s.anew {
 		return false
 	}
 	s.anew = true

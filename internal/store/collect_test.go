@@ -113,7 +113,15 @@ func cut(t *testing.T) (s *store.Store, dir, part string) {
 		t.Fatal("it was not cut")
 	}
 	must(t, sink.Close())
-	return s, dir, filepath.Join(dir, "ingest", "sha256-"+layerOf(src).Digest.Hex)
+	part = filepath.Join(dir, "ingest", "sha256-"+layerOf(src).Digest.Hex)
+	others, err := filepath.Glob(filepath.Join(dir, "ingest", "sha256-*"))
+	must(t, err)
+	for _, other := range others { // what was under way beside it was cut too
+		if other != part {
+			must(t, os.Remove(other))
+		}
+	}
+	return s, dir, part
 }
 
 // On a full disk nothing can be written, and what is in the way has to go.
