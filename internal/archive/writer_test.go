@@ -203,7 +203,7 @@ func TestANameWithoutATag(t *testing.T) {
 		must(t, w.Close())
 		for r := tar.NewReader(&b); ; {
 			h, err := r.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			must(t, err)
