@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 
@@ -157,14 +156,9 @@ func (s *Store) grow(ctx context.Context, part *atomicfile.Ingest, desc v1.Descr
 	}
 	buffer := s.buffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // nothing else is put there
 	defer s.buffers.Put(buffer)
-	s.growing.Add(1)
-	defer s.growing.Add(-1)
-	taken, err = transfer.GatherBeside(part, r, *buffer, writeSize, s.idle)
+	taken, err = transfer.Gather(part, r, *buffer, writeSize)
 	return taken, errors.Join(err, r.Close())
 }
-
-// idle says whether fewer blobs are taken than there are processors.
-func (s *Store) idle() bool { return int(s.growing.Load()) < runtime.GOMAXPROCS(0) }
 
 // PutManifest takes a manifest as PutBlob does a blob.
 func (s *Sink) PutManifest(ctx context.Context, desc v1.Descriptor, raw []byte) error {

@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -47,8 +46,7 @@ type Store struct {
 	euid   int
 	err    error // why dir is no folder to work with
 
-	buffers sync.Pool    // of *[]byte, for blobs that are taken
-	growing atomic.Int32 // blobs that are being taken
+	buffers sync.Pool // of *[]byte, for blobs that are taken
 }
 
 // Open opens vicr's own store, where an image has its full name. Nothing is

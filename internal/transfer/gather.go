@@ -9,9 +9,17 @@ import (
 // as out of TLS records, is gathered until there are least bytes, or the buffer is
 // full: that takes fewer writes. Errors are those of src and dst.
 func Gather(dst io.Writer, src io.Reader, buffer []byte, least int) (written int64, err error) {
-	for {
-		n, err := gatherPiece(dst, src, buffer, least)
-		written += int64(n)
+	least = min(least, len(buffer))
+	for filled := 0; ; {
+		n, err := src.Read(buffer[filled:])
+		if filled += n; filled >= least || err != nil && filled > 0 {
+			n, failed := dst.Write(buffer[:filled])
+			written += int64(n)
+			filled = 0
+			if failed != nil {
+				return written, failed
+			}
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return written, nil
@@ -19,22 +27,4 @@ func Gather(dst io.Writer, src io.Reader, buffer []byte, least int) (written int
 			return written, err
 		}
 	}
-}
-
-// gatherPiece writes one piece. The error is io.EOF with the last one.
-func gatherPiece(dst io.Writer, src io.Reader, buffer []byte, least int) (written int, err error) {
-	filled := 0
-	for filled < min(least, len(buffer)) && err == nil {
-		var n int
-		n, err = src.Read(buffer[filled:])
-		filled += n
-	}
-	if filled > 0 {
-		n, failed := dst.Write(buffer[:filled])
-		if failed != nil {
-			return n, failed
-		}
-		written = n
-	}
-	return written, err
 }
