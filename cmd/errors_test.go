@@ -163,7 +163,7 @@ func refusals() (all []error) {
 	for _, r := range []registry.Refusal{
 		registry.ProjectMissing, registry.LoginNeeded, registry.NotPermitted, registry.Hidden, registry.OverQuota, registry.ImmutableTag,
 		registry.ReadOnly, registry.ProxyProject, registry.Vulnerable, registry.Unsigned, registry.ProjectPolicy, registry.ProjectUnnamed,
-		registry.IndexRefused, registry.OCIRefused, registry.TypeRefused, registry.TooLarge, registry.ManifestLarge, registry.RateLimited, registry.StorageRefused, registry.UploadAstray,
+		registry.IndexRefused, registry.OCIRefused, registry.TypeRefused, registry.TooLarge, registry.ManifestLarge, registry.RateLimited, registry.StorageRefused, registry.UploadAstray, registry.AskedInClear,
 	} {
 		code := ""
 		if r == registry.ProjectMissing {
@@ -202,6 +202,7 @@ func TestRefusalsHaveCodesAndHints(t *testing.T) {
 		{registry.ManifestLarge, 6, "the administrator of " + h},
 		{registry.RateLimited, 6, "--jobs 1"},
 		{registry.StorageRefused, 6, "run it again"},
+		{registry.AskedInClear, 6, "leave --plain-http away; if its certificate is not trusted yet: vicr trust " + h},
 		{registry.UploadAstray, 6, "the administrator of " + h + " has to mend the address that it has for itself"},
 	} {
 		host, _ := ref.ParseHost(h)

@@ -82,6 +82,7 @@ var refusalRules = []rule{
 		code: codeNetwork, when: "the registry sends uploads on to another address than its own, which refuses them", match: isRefusal(registry.UploadAstray),
 		try: "the administrator of HOST has to mend the address that it has for itself: external_url of Harbor, or the Host and X-Forwarded-Proto headers of a proxy in front",
 	},
+	{code: codeNetwork, when: "the registry speaks TLS, and was asked in clear", match: isRefusal(registry.AskedInClear), try: "leave --plain-http away; if its certificate is not trusted yet: vicr trust HOST"},
 	{code: codeNetwork, when: "what stands in front of the registry takes no request so large", match: isRefusal(registry.TooLarge), try: "vicr push --chunk-size 512KiB NAME sends it in smaller requests", hints: refusalHints, docker: say413},
 	{code: codeNetwork, when: "what stands in front of the registry takes no manifest so large", match: isRefusal(registry.ManifestLarge), try: "a manifest cannot be sent in parts: the administrator of HOST has to let larger requests through; in nginx that is client_max_body_size", docker: say413},
 	{code: codeNetwork, when: "the registry asks for fewer requests, for longer than vicr waits", match: eitherOf(isRefusal(registry.RateLimited), isKind(wire.RateLimited)), try: "run it again later, with fewer at once: --jobs 1", hints: rateHints, docker: "toomanyrequests"},

@@ -124,8 +124,12 @@ func (r *Repository) fail(op string, resp *http.Response) *Error {
 		e.Message = strings.TrimSpace(string(body))
 	}
 	e.Nobody = r.nobody()
-	if e.Refusal = r.refusalOf(e, resp); e.Refusal == ProjectMissing {
+	e.Refusal = r.refusalOf(e, resp)
+	switch {
+	case e.Refusal == ProjectMissing:
 		e.Code = CodeProjectNotFound
+	case e.Status == http.StatusBadRequest && r.base.Scheme == "http" && inClear().Match(body):
+		e.Refusal = AskedInClear
 	}
 	return e
 }

@@ -42,6 +42,7 @@ const (
 	RateLimited    Refusal = "rate limited"
 	StorageRefused Refusal = "storage refused" // by another host, to which the registry sent
 	UploadAstray   Refusal = "upload astray"   // refused by another origin, at which the registry said that it goes on
+	AskedInClear   Refusal = "asked in clear"  // it speaks TLS there
 )
 
 // A form is how a refusal is told: by some generation of Harbor, or by every
@@ -76,6 +77,12 @@ var forms = sync.OnceValue(func() []form {
 		{TooLarge, []int{413}, nil, nil},
 		{RateLimited, []int{429}, nil, nil},
 	}
+})
+
+// inClear is what net/http (server.go) and nginx say, in HTTP, to who speaks HTTP
+// where they speak TLS.
+var inClear = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\bHTTP request (was sent )?to (an )?HTTPS\b`)
 })
 
 func (f form) fits(e *Error) bool {
@@ -170,6 +177,8 @@ func (e *Error) limitWords() string {
 		return "the manifest is too large for what stands in front of the registry"
 	case RateLimited:
 		return "the registry asks for fewer requests"
+	case AskedInClear:
+		return "the registry speaks TLS there, and was asked in clear"
 	case StorageRefused:
 		return "the storage that the registry sends to refuses"
 	case UploadAstray:

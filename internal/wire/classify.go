@@ -75,7 +75,7 @@ func (t *Transport) tlsFault(h *hop, l *lanes, phase string, err error) (Kind, e
 		if string(record.RecordHeader[:]) == "HTTP/" {
 			return NotHTTPS, err
 		}
-		return TLS, err
+		return TLS, &noTLSError{err}
 	}
 	if fault := t.clientFault(h, err); fault != nil {
 		return TLS, fault
@@ -105,6 +105,12 @@ func (t *Transport) timeoutFault(h *hop, phase string, err error) error {
 	}
 	return h.fail(Silent, &TimeoutError{Phase: phase, Limit: limit})
 }
+
+// A noTLSError says that what answers a handshake is something else.
+type noTLSError struct{ err error }
+
+func (e *noTLSError) Error() string { return "the first bytes of the answer are not those of TLS" }
+func (e *noTLSError) Unwrap() error { return e.err }
 
 // A PinError says that the server showed another certificate than the one pinned.
 type PinError struct {

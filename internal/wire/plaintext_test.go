@@ -151,7 +151,11 @@ func TestAServerThatSpeaksHTTPOnTheHTTPSPortIsToldApart(t *testing.T) {
 
 	ssh := testkit.NewEvil(t, "", testkit.ReplyOnce("SSH-2.0-OpenSSH_9.2\r\n"))
 	tr = closing(t, New(Config{Host: hostOf(t, ssh.Addr()), Sleep: (&naps{}).sleep}))
-	wantKind(t, get(t, tr, tr.Base().String()+"/v2/").err, TLS)
+	err := get(t, tr, tr.Base().String()+"/v2/").err
+	wantKind(t, err, TLS)
+	if !strings.HasSuffix(err.Error(), "the first bytes of the answer are not those of TLS") {
+		t.Errorf("it says %v", err)
+	}
 }
 
 // What the proxy is, and that there are no cookies, is for the caller to say.
