@@ -81,9 +81,7 @@ func (d *download) begin() {
 	s := d.repo.streams
 	since, now, ok := d.meter.tick(s)
 	before := rate(since, now)
-	if ok && !d.meter.holds(now) {
-		return
-	}
+	ok = ok && d.meter.holds(now)
 	if s.helps() || ok && s.saw(load{before, now.bodies}) {
 		d.stop, d.next = d.at+partSize, d.at+partSize
 		if !d.tryMore() || !d.fetchMore() {
