@@ -52,21 +52,28 @@ func TestASlowPeerIsNotSilent(t *testing.T) {
 	}
 }
 
+// tlsEnds are the two sides of a handshake within a bubble, whose time is another.
+func tlsEnds(t *testing.T) (client, server *tls.Config) {
+	t.Helper()
+	ca := testkit.NewCA(t)
+	cert := ca.NewLeaf(t, testkit.SANs("reg.example")).TLS()
+	now := time.Now()
+	client = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "reg.example", RootCAs: ca.Pool(), Time: func() time.Time { return now }}
+	server = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, SessionTicketsDisabled: true}
+	return client, server
+}
+
 // A TLS connection whose write was cut short takes no other: records are 16 KiB.
 func TestASlowPeerIsNotSilentOverTLS(t *testing.T) {
 	t.Parallel()
-	ca := testkit.NewCA(t)
-	cert := ca.NewLeaf(t, testkit.SANs("reg.example")).TLS()
-	now := time.Now() // the bubble's is another
+	client, server := tlsEnds(t)
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
-		c := tls.Client(&conn{Conn: here, silence: DefaultSilence}, &tls.Config{
-			ServerName: "reg.example", RootCAs: ca.Pool(), Time: func() time.Time { return now },
-		})
+		c := tls.Client(&conn{Conn: here, silence: DefaultSilence}, client)
 		var got []byte
 		var reader sync.WaitGroup
 		reader.Go(func() {
-			s := tls.Server(readsSlowly{there, 300}, &tls.Config{Certificates: []tls.Certificate{cert}})
+			s := tls.Server(readsSlowly{there, 300}, server)
 			got, _ = io.ReadAll(s) // ends when the pipe does
 		})
 		sent := bytes.Repeat([]byte("bytes"), 64<<10/5)

@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/vicr-cli/vicr/internal/testkit"
 )
 
 // A taker is a server of plain HTTP that takes what it is sent at its own speed.
@@ -166,21 +164,17 @@ func TestAnAnswerBeforeTheEndOfTheRequestIsRead(t *testing.T) {
 // keeps that waiting.
 func TestAConnectionToAPeerThatReadsNothingIsClosedAtOnce(t *testing.T) {
 	t.Parallel()
-	ca := testkit.NewCA(t)
-	cert := ca.NewLeaf(t, testkit.SANs("reg.example")).TLS()
-	now := time.Now() // the bubble's is another
+	client, server := tlsEnds(t)
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
-		c := tls.Client(&conn{Conn: here, silence: DefaultSilence}, &tls.Config{
-			MinVersion: tls.VersionTLS12, ServerName: "reg.example", RootCAs: ca.Pool(), Time: func() time.Time { return now },
-		})
-		s := tls.Server(there, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, SessionTicketsDisabled: true})
-		var server sync.WaitGroup
-		server.Go(func() { _ = s.Handshake() })
+		c := tls.Client(&conn{Conn: here, silence: DefaultSilence}, client)
+		s := tls.Server(there, server)
+		var other sync.WaitGroup
+		other.Go(func() { _ = s.Handshake() })
 		if err := c.Handshake(); err != nil {
 			t.Error(err)
 		}
-		server.Wait()
+		other.Wait()
 		start := time.Now()
 		_ = c.Close()
 		if took := time.Since(start); took >= time.Second { // of the bubble

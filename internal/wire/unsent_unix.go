@@ -32,6 +32,6 @@ func control(c net.Conn, f func(fd int)) {
 		return
 	}
 	if raw, err := s.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { f(int(fd)) }) //nolint:gosec // it is one
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) }) //nolint:gosec // a file descriptor is an int
 	}
 }
